@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Helpers every room may use: error texts, sizes, bytes. */
+#ifndef WEIR_CORE_BASE_H
+#define WEIR_CORE_BASE_H
+
+#include <weir/base.h>
+
+#include <string.h>
+
+/* Set weir_error_text() of this thread (truncated to its 512 bytes) and return `err`. */
+int weir_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+
+static inline bool weir_is_pow2(uint64_t x)
+{
+    return x != 0 && (x & (x - 1)) == 0;
+}
+
+static inline uint64_t weir_align_up(uint64_t x, uint64_t pow2)
+{
+    return (x + pow2 - 1) & ~(pow2 - 1);
+}
+
+static inline uint64_t weir_min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t weir_max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline bool weir_slice_eq(struct weir_slice a, struct weir_slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+#endif

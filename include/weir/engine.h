@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * The engine: one thread, one ring, one loop.
+ *
+ * One pass of the loop: reap completions, run the ready lists, give the receive buffers back, turn the
+ * timer wheel, submit and wait in one kernel entry. Callbacks of everything that hangs on an engine run
+ * inside weir_engine_run() / weir_engine_run_once(), on the engine's thread, and may start, cancel and
+ * close anything except the engine itself.
+ */
+#ifndef WEIR_ENGINE_H
+#define WEIR_ENGINE_H
+
+#include <weir/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_engine;
+
+/** What an engine may use. Every limit is fixed for its life: nothing is allocated after open. */
+struct weir_engine_config {
+    uint32_t size;           /**< sizeof(struct weir_engine_config), set by weir_engine_config_init() */
+    uint32_t conns_max;      /**< sockets, listeners included: 1 ... 1048576. Default 16384 */
+    uint32_t recv_bufs_max;  /**< receive buffers shared by all connections; power of two, 2 ... 32768. Default 512 */
+    uint32_t recv_buf_bytes; /**< bytes of one receive buffer: 256 ... 65536. Default 4096 */
+    uint64_t send_bytes_max; /**< memory for queued output, all connections: 64 KiB ... 1 GiB. Default 48 MiB, touched only as used */
+    uint64_t stash_bytes_max; /**< memory for input that waits (partial heads, paused bodies): 64 KiB ... 1 GiB. Default 64 MiB, touched only as used */
+    uint32_t sq_entries;     /**< submission queue; power of two, 8 ... 32768. Default 256 */
+    uint32_t cq_entries;     /**< completion queue; power of two, 8 ... 65536. Default 4096 */
+    int32_t cpu;             /**< CPU to pin the opening thread to; -1 = leave as it is (default) */
+    bool send_register;      /**< lock the output memory and register it with the ring (needs RLIMIT_MEMLOCK >= send_bytes_max; only zero-copy sends gain). Default false */
+    const char *ring_disable; /**< comma list of optional ring features not to use, from weir_ring_features(); NULL = none */
+};
+
+/** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
+WEIR_API void weir_engine_config_init_size(struct weir_engine_config *cfg, uint32_t size);
+#define weir_engine_config_init(cfg) weir_engine_config_init_size((cfg), sizeof(*(cfg)))
+
+/**
+ * Bytes weir_engine_open() will reserve for `cfg` (address space; output and stash memory becomes
+ * resident only as it is used). Pure function, any thread.
+ * @return bytes (> 0), or -EINVAL when a field is out of range (weir_error_text() names it)
+ */
+WEIR_API int64_t weir_engine_memory_bytes(const struct weir_engine_config *cfg);
+
+/** The optional ring features by name, comma separated ("no_sqarray,min_wait,..."). Static. Any thread. */
+WEIR_API const char *weir_ring_features(void);
+
+/**
+ * Open an engine bound to the calling thread. No callbacks run.
+ *
+ * Ownership: *out belongs to the caller, released by weir_engine_close().
+ * Errors (weir_error_text() names cause and cure; *out is NULL, nothing is left behind):
+ *   -EINVAL              a field of cfg
+ *   -ENOSYS              no io_uring in this kernel, or hidden by seccomp
+ *   -EPERM               io_uring forbidden: sysctl kernel.io_uring_disabled, or a container's seccomp profile
+ *   -ENOMEM              memory, cgroup or locked-memory limit
+ *   WEIR_E_UNSUPPORTED   the kernel is older than 6.1
+ */
+WEIR_API WEIR_MUST_USE int weir_engine_open(struct weir_engine **out,
+                                            const struct weir_engine_config *cfg);
+
+/** Run passes until weir_engine_stop(). @return 0, or the ring's error when it became unusable */
+WEIR_API WEIR_MUST_USE int weir_engine_run(struct weir_engine *engine);
+
+/**
+ * One pass. Waits for the first completion or timer, at most `wait_ns` (0 = do not wait).
+ * @return 0, or the ring's error when it became unusable
+ */
+WEIR_API WEIR_MUST_USE int weir_engine_run_once(struct weir_engine *engine, uint64_t wait_ns);
+
+/** Make weir_engine_run() return after its current pass. Any thread; async-signal-safe. */
+WEIR_API void weir_engine_stop(struct weir_engine *engine);
+
+/** A function to run on an engine's thread. Caller's memory; may be freed or posted again from `run` on. */
+struct weir_task {
+    void (*run)(struct weir_task *task);
+    struct weir_task *next; /* private */
+};
+
+/**
+ * Hand `task` to the engine's thread; tasks of one thread run in the order posted. Any thread.
+ * A task still queued when the engine is closed is never run.
+ */
+WEIR_API void weir_engine_post(struct weir_engine *engine, struct weir_task *task);
+
+/** The clock of the current pass, CLOCK_MONOTONIC in ns: read once per pass, after the wait. */
+WEIR_API uint64_t weir_engine_now_ns(const struct weir_engine *engine);
+
+/** Read the clock now (a vDSO call, ~25 ns); for measuring inside one pass. Any thread. */
+WEIR_API uint64_t weir_clock_ns(void);
+
+/** Counters since open. All only grow, except those named `_now`. */
+struct weir_engine_stats {
+    uint32_t size;
+    uint32_t conns_now;            /**< sockets open: connections and listeners */
+    uint64_t passes;               /**< passes of the loop */
+    uint64_t enters;               /**< kernel entries */
+    uint64_t sqes;                 /**< operations submitted */
+    uint64_t cqes;                 /**< completions reaped */
+    uint64_t recv_bytes, send_bytes;
+    uint64_t accepted, connected, closed;
+    uint64_t accept_paused;        /**< times accepting paused: no descriptor, memory or slot */
+    uint64_t recv_starved;         /**< receives that found no buffer (-ENOBUFS), parked and armed again */
+    uint64_t send_partial;         /**< sends the kernel cut short */
+    uint64_t send_memory_short;    /**< requests for output memory refused */
+    uint64_t stash_short;          /**< requests for stash memory refused */
+    uint64_t cq_overflows;         /**< passes that found the completion queue overflowed */
+    uint64_t stale_cqes;           /**< completions of an earlier life of their slot */
+    uint64_t unexpected;           /**< results no rule covers; their connection was closed */
+    uint64_t timers_fired;
+    uint32_t send_chunks_now, stash_blocks_now; /**< memory units in use */
+};
+
+/** Fill `out` (set out->size = sizeof *out first). Engine's thread. */
+WEIR_API void weir_engine_stats(const struct weir_engine *engine, struct weir_engine_stats *out);
+
+/** One line that tells the ring features found and used, for people. Valid as long as the engine. */
+WEIR_API const char *weir_engine_ring_info(const struct weir_engine *engine);
+
+/**
+ * Release the engine and its memory. Everything that hangs on it must be closed before. Not from a callback.
+ * @return 0, or -EBUSY: a server, client or connection is still open (nothing was done)
+ */
+WEIR_API WEIR_MUST_USE int weir_engine_close(struct weir_engine *engine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

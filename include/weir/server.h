@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * HTTP/1.1 server on an engine. An exchange is one request and its answer.
+ *
+ * Order of callbacks for one exchange: on_request, then on_body zero or more times, then (once) on_end.
+ * Answers may be given at once or at any later time, in any order; on the wire they go out in the order of
+ * the requests (RFC 9112 section 9.3.2).
+ */
+#ifndef WEIR_SERVER_H
+#define WEIR_SERVER_H
+
+#include <weir/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_server;
+struct weir_exchange;
+
+/** Limits and timeouts of a server. 0 as a timeout means none. */
+struct weir_server_config {
+    uint32_t size;
+    const char *listen;         /**< "127.0.0.1:8080", "[::1]:0", ":8080" (all addresses), "unix:/path"; port 0: the kernel picks. Required */
+    uint32_t backlog;           /**< listen(2). Default 4096 */
+    bool reuse_port;            /**< SO_REUSEPORT: several servers share the port. Default false */
+    uint32_t conns_max;         /**< connections; at the limit accepting pauses. Default 16384 */
+    uint32_t exchanges_max;     /**< requests in progress; at the limit reading pauses. Default 16384 */
+    uint32_t pipeline_max;      /**< requests in progress per connection; at the limit reading it pauses. Default 64 */
+    uint32_t head_bytes_max;    /**< more is answered 431. 256 ... 65535. Default 16384 */
+    uint32_t target_bytes_max;  /**< more is answered 414. Default 8192 */
+    uint32_t fields_max;        /**< more is answered 431. 1 ... 1024. Default 100 */
+    uint64_t body_bytes_max;    /**< more is answered 413. Default 1 MiB */
+    uint64_t head_timeout_ns;   /**< from the first byte of a head to its last: 408. Default 10 s */
+    uint64_t body_timeout_ns;   /**< without progress of a body: 408. Default 30 s */
+    uint64_t idle_timeout_ns;   /**< between requests: closed. Default 75 s */
+    uint64_t write_timeout_ns;  /**< without progress of an answer: reset. Default 60 s */
+    uint64_t linger_timeout_ns; /**< how long unread input is drained after an early close. Default 2 s */
+    uint64_t linger_bytes_max;  /**< and how much. Default 64 KiB */
+    bool date;                  /**< send Date. Default true */
+};
+WEIR_API void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size);
+#define weir_server_config_init(cfg) weir_server_config_init_size((cfg), sizeof(*(cfg)))
+
+/** What the application does with requests. on_request is required; the others may be NULL. */
+struct weir_server_handler {
+    /** The head is complete. Head accessors are valid until this returns (slices too). */
+    void (*on_request)(struct weir_exchange *exchange, void *ctx);
+    /**
+     * A piece of the body, valid until this returns. Called with last = true exactly once for each request
+     * (also for one without a body: then with an empty slice, right after on_request), unless the exchange
+     * was answered or ended before; the rest of the body of an answered request is discarded.
+     */
+    void (*on_body)(struct weir_exchange *exchange, struct weir_slice piece, bool last, void *ctx);
+    /** After weir_exchange_write() returned -ENOBUFS: there is room again. */
+    void (*on_writable)(struct weir_exchange *exchange, void *ctx);
+    /**
+     * The exchange is over and invalid after this returns. Exactly once per on_request. `err` is 0 when the
+     * whole answer was handed to the kernel; else why not: WEIR_E_CLOSED, WEIR_E_TRUNCATED, WEIR_E_PROTOCOL,
+     * WEIR_E_TIMEOUT, WEIR_E_LIMIT, WEIR_E_SHUTDOWN, WEIR_E_CANCELLED (aborted by the application), or -errno.
+     */
+    void (*on_end)(struct weir_exchange *exchange, int err, void *ctx);
+};
+
+/** Bytes weir_server_open() will reserve; -EINVAL for a bad field. Pure function, any thread. */
+WEIR_API int64_t weir_server_memory_bytes(const struct weir_server_config *cfg);
+
+/**
+ * Open the listener and start serving when the engine runs. `cfg`, `handler` are copied; no callbacks run.
+ * Errors (weir_error_text() names the cause): -EINVAL a field; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL and other
+ * results of bind(2); -ENOMEM; -EMFILE. On error *out is NULL and nothing is left behind.
+ */
+WEIR_API WEIR_MUST_USE int weir_server_open(struct weir_server **out, struct weir_engine *engine,
+                                            const struct weir_server_config *cfg,
+                                            const struct weir_server_handler *handler, void *ctx);
+
+/** The address that is listened on, as text with the real port; valid as long as the server. */
+WEIR_API const char *weir_server_address(const struct weir_server *server);
+
+/**
+ * Stop accepting; close idle connections; answer what is in progress with Connection: close. At `deadline_ns`
+ * (0 = none) what is left is reset. `on_drained` runs once, when no connection is left, never inside this call.
+ */
+WEIR_API void weir_server_drain(struct weir_server *server, uint64_t deadline_ns,
+                                void (*on_drained)(struct weir_server *server, void *ctx));
+
+/**
+ * Reset all connections (their exchanges get on_end with WEIR_E_SHUTDOWN), run engine passes until the kernel
+ * has let go of everything, release the server. Not from a callback. @return 0 or the ring's error
+ */
+WEIR_API WEIR_MUST_USE int weir_server_close(struct weir_server *server);
+
+/** Counters since open; `_now` are gauges. */
+struct weir_server_stats {
+    uint32_t size;
+    uint32_t conns_now, exchanges_now;
+    uint64_t conns;            /**< accepted */
+    uint64_t requests;         /**< on_request calls */
+    uint64_t responses;        /**< answered completely */
+    uint64_t refused;          /**< answered by the server itself: bad requests, limits, timeouts */
+    uint64_t aborted;          /**< exchanges that ended with an error */
+    uint64_t timeouts;
+};
+WEIR_API void weir_server_stats(const struct weir_server *server, struct weir_server_stats *out);
+
+/* ---- One exchange: reading the request (valid during on_request only) ---------------------------- */
+
+WEIR_API struct weir_slice weir_exchange_method(const struct weir_exchange *exchange);
+WEIR_API struct weir_slice weir_exchange_target(const struct weir_exchange *exchange); /**< as sent */
+WEIR_API struct weir_slice weir_exchange_path(const struct weir_exchange *exchange);   /**< of the target, without query */
+WEIR_API struct weir_slice weir_exchange_query(const struct weir_exchange *exchange);  /**< after '?', empty if none */
+WEIR_API struct weir_slice weir_exchange_host(const struct weir_exchange *exchange);
+/** First field called `name` (any case); {NULL, 0} if there is none. */
+WEIR_API struct weir_slice weir_exchange_header(const struct weir_exchange *exchange, struct weir_slice name);
+WEIR_API size_t weir_exchange_headers_count(const struct weir_exchange *exchange);
+WEIR_API struct weir_header weir_exchange_header_at(const struct weir_exchange *exchange, size_t index);
+/** Declared body bytes; -1 when chunked, 0 when there is none. */
+WEIR_API int64_t weir_exchange_body_bytes(const struct weir_exchange *exchange);
+
+/* ---- One exchange: at any time until on_end -------------------------------------------------------- */
+
+WEIR_API void weir_exchange_set_user(struct weir_exchange *exchange, void *user); /**< NULL at first */
+WEIR_API void *weir_exchange_user(const struct weir_exchange *exchange);
+/** When its head was complete, engine clock. */
+WEIR_API uint64_t weir_exchange_start_ns(const struct weir_exchange *exchange);
+WEIR_API struct weir_engine *weir_exchange_engine(const struct weir_exchange *exchange);
+/** The peer's address as text ("127.0.0.1:4711", "unix"), at most `capacity` bytes with NUL. @return out */
+WEIR_API const char *weir_exchange_peer(const struct weir_exchange *exchange, char *out, size_t capacity);
+
+enum weir_body {
+    WEIR_BODY_COPY,  /**< copied before the call returns */
+    WEIR_BODY_BORROW /**< must stay valid and unchanged until on_end */
+};
+
+struct weir_response {
+    uint16_t status;                /**< 200 ... 599 */
+    struct weir_slice content_type; /**< empty: no such field */
+    const struct weir_header *headers; /**< further fields; not Content-Length, Transfer-Encoding, Connection, Date */
+    size_t headers_count;
+    struct weir_slice body;
+    enum weir_body how;             /**< default (0): copied */
+    bool close;                     /**< close the connection after this answer */
+};
+
+/**
+ * Give the whole answer. Content-Length, Date and Connection are added; for HEAD, 204 and 304 the body is not sent.
+ * May be called from on_request or any later callback of the engine. on_end follows later, never inside this call.
+ * Errors: -EINVAL a bad status or header (nothing was sent, answer again); -EALREADY it is answered or begun;
+ *         -ENOBUFS no output memory (engine's send_bytes_max): answer later; -EPIPE the connection is going away:
+ *         on_end follows.
+ */
+WEIR_API WEIR_MUST_USE int weir_exchange_respond(struct weir_exchange *exchange,
+                                                 const struct weir_response *response);
+
+/**
+ * Begin a streamed answer: chunked towards HTTP/1.1, until close towards HTTP/1.0. `response->body` must be
+ * empty. Errors as weir_exchange_respond().
+ */
+WEIR_API WEIR_MUST_USE int weir_exchange_begin(struct weir_exchange *exchange,
+                                               const struct weir_response *response);
+/**
+ * Send a piece (copied). Pieces written in one pass leave in one send. Empty pieces are allowed and send nothing.
+ * Errors: -EINVAL not begun or finished; -ENOBUFS the peer reads too slowly or output memory is short: nothing was
+ *         taken, wait for on_writable; -EPIPE on_end follows.
+ */
+WEIR_API WEIR_MUST_USE int weir_exchange_write(struct weir_exchange *exchange, struct weir_slice piece);
+/** End a streamed answer. Errors as weir_exchange_write(). */
+WEIR_API WEIR_MUST_USE int weir_exchange_finish(struct weir_exchange *exchange);
+
+enum weir_abort {
+    WEIR_ABORT_FIN, /**< what was queued is sent, then the connection ends: a truncated answer */
+    WEIR_ABORT_RST  /**< reset at once */
+};
+/** Give up the exchange and its connection. on_end (WEIR_E_CANCELLED) follows, never inside this call. */
+WEIR_API void weir_exchange_abort(struct weir_exchange *exchange, enum weir_abort how);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

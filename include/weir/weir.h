@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/** Everything. Or include the capability you use. */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <weir/base.h>
+#include <weir/client.h>
+#include <weir/engine.h>
+#include <weir/hist.h>
+#include <weir/http1.h>
+#include <weir/random.h>
+#include <weir/server.h>
+#include <weir/timer.h>
+#include <weir/units.h>
+#include <weir/url.h>
+
+#endif
