@@ -6,11 +6,22 @@
 #   SAN=address,undefined      sanitizers (objects go to build/san/)
 #   WERROR=1                   warnings are errors
 #   NO_ASSERT=1                leave the assertions out (to measure what they cost)
+#   B=build/other              another build directory
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 AR ?= ar
+FUZZ_SECONDS ?= 20
+
+# One job per CPU unless the caller says -j himself.
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
+.DELETE_ON_ERROR:
+.SUFFIXES:
 
 ifneq ($(SAN),)
 VARIANT := /san
@@ -31,9 +42,11 @@ Q := $(if $(V),,@)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion \
 	-Wvla -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings $(if $(WERROR),-Werror)
+# What every tool that reads C must know, clang-tidy and cppcheck too.
+CPP_FLAGS := -D_GNU_SOURCE -Iinclude -I.
 # Frame pointers and symbols always: the profiles need them, and they cost nothing that could be measured.
 ALL_CFLAGS := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -fno-strict-aliasing -fvisibility=hidden -fPIC -pthread \
-	-D_GNU_SOURCE -Iinclude -I. $(WARN) $(SAN_FLAGS) $(CFLAGS)
+	$(CPP_FLAGS) $(WARN) $(SAN_FLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pthread $(SAN_FLAGS) $(LDFLAGS)
 
 LIB_SRC := $(sort $(wildcard core/*.c io/*.c proto/codec/*.c proto/http/*.c))
@@ -42,62 +55,183 @@ BENCH_SRC := $(sort $(wildcard perf/*.c))
 FLOOR_SRC := $(sort $(wildcard perf/floor/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c))
 E2E_SRC := $(sort $(wildcard tests/e2e/*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(UNIT_SRC) $(E2E_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
+ALL_HDR := $(sort $(shell find include core io proto mock perf tests -name '*.h'))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 MOCK_OBJ := $(MOCK_SRC:%.c=$(B)/obj/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/obj/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
 E2E_BIN := $(E2E_SRC:tests/e2e/%.c=$(B)/tests/e2e/%)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 FLOOR_BIN := $(FLOOR_SRC:perf/floor/%.c=$(B)/floor-%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:examples/%.c=$(B)/examples/%)
+MOCK_BIN := $(if $(MOCK_SRC),$(B)/weir-mock)
+BENCH_BIN := $(if $(BENCH_SRC),$(B)/weir-bench)
 
 LIB_LIBS := -luring
+MOCK_LIBS := -ljansson -lm
+BENCH_LIBS := -lm
+TEST_LIBS := -lcmocka -ljansson -lm
 
-.PHONY: all lib test check tidy format clean help install examples unit-bins
-all: lib $(B)/weir-mock $(B)/weir-bench $(FLOOR_BIN)
+.PHONY: all lib bins examples test-bins fuzz-bins test check tidy lint cppcheck format fuzz install uninstall clean help FORCE
+all: lib bins examples
 lib: $(B)/libweir.a $(B)/libweir.so.0
+bins: $(MOCK_BIN) $(BENCH_BIN) $(FLOOR_BIN)
 examples: $(EXAMPLE_BIN)
-unit-bins: $(UNIT_BIN) $(E2E_BIN)
+test-bins: $(UNIT_BIN) $(E2E_BIN)
+fuzz-bins: $(FUZZ_BIN)
 
-$(B)/obj/%.o: %.c
+# Once per checkout and change of the script: is what the build needs there?
+build/.bootstrap: bootstrap
+	@./bootstrap build
+	@mkdir -p $(@D) && touch $@
+
+# The compiler and its flags, and which files there are: rewritten only when they change, so that what depends on
+# them is rebuilt exactly then.
+$(B)/.flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' >$@
+$(B)/.sources: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC)' | cmp -s - $@ || printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC)' >$@
+
+$(B)/obj/%.o: %.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/libweir.a: $(LIB_OBJ)
+$(B)/libweir.a: $(LIB_OBJ) $(B)/.sources
 	$(if $(V),,@echo "  AR $@")
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
 
-$(B)/libweir.so.0: $(LIB_OBJ)
+$(B)/libweir.so.0: $(LIB_OBJ) $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libweir.so.0 $(if $(SAN),,-Wl,-z,defs) -o $@ $^ $(LIB_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libweir.so.0 $(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(LIB_LIBS)
 
-$(B)/weir-mock: $(MOCK_OBJ) $(B)/libweir.a
+# The objects of a program as an archive too: its unit tests take from it what they do not include themselves.
+$(B)/obj/mock.a: $(MOCK_OBJ) $(B)/.sources
+	$(Q)rm -f $@ && $(AR) rcs $@ $(MOCK_OBJ)
+$(B)/obj/perf.a: $(BENCH_OBJ) $(B)/.sources
+	$(Q)rm -f $@ && $(AR) rcs $@ $(BENCH_OBJ)
+
+$(B)/weir-mock: $(MOCK_OBJ) $(B)/libweir.a $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS) -ljansson -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(MOCK_OBJ) $(B)/libweir.a $(LIB_LIBS) $(MOCK_LIBS)
 
-$(B)/weir-bench: $(BENCH_OBJ) $(B)/libweir.a
+$(B)/weir-bench: $(BENCH_OBJ) $(B)/libweir.a $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(BENCH_OBJ) $(B)/libweir.a $(LIB_LIBS) $(BENCH_LIBS)
 
-$(B)/floor-%: perf/floor/%.c
+$(B)/floor-%: perf/floor/%.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< -luring
 
 # A unit test may include the .c file it tests, to reach its statics: then the archive's copy is not pulled in.
-$(B)/tests/%: tests/%.c $(B)/libweir.a
+define LINK_TEST
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libweir.a $(LIB_LIBS) -lcmocka -ljansson -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIB_LIBS) $(TEST_LIBS)
+endef
+$(B)/tests/unit/mock/%: tests/unit/mock/%.c $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
+	$(LINK_TEST)
+$(B)/tests/unit/perf/%: tests/unit/perf/%.c $(B)/obj/perf.a $(B)/libweir.a $(B)/.flags
+	$(LINK_TEST)
+$(B)/tests/%: tests/%.c $(B)/libweir.a $(B)/.flags
+	$(LINK_TEST)
 
-$(B)/examples/%: examples/%.c $(B)/libweir.a
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/libweir.a $(B)/.flags
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libweir.a $(LIB_LIBS)
+
+$(B)/examples/%: examples/%.c $(B)/libweir.a $(B)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libweir.a $(LIB_LIBS)
 
+# Everything that belongs in CI, with the sanitizers when SAN is given. The last line is the count.
+test:
+	@./bootstrap build test
+	@$(MAKE) --no-print-directory all test-bins
+	@WEIR_TIMEOUT_FACTOR=$(if $(SAN),3,1) tests/run.sh $(B) $(ONLY)
+
+# What can be found without running anything.
+check: tidy lint cppcheck
+tidy:
+	@tests/tidy.sh
+lint: $(ALL_SRC:%.c=build/lint/%.ok)
+build/lint/%.ok: %.c .clang-tidy $(ALL_HDR)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  TIDY $<")
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- -std=gnu11 $(CPP_FLAGS) -Itests -DWEIR_DEBUG 2>$@.log || \
+		{ cat $@.log; exit 1; }
+	@touch $@
+cppcheck:
+	$(if $(V),,@echo "  CPPCHECK")
+	@mkdir -p build/cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --inline-suppr --std=c11 \
+		--language=c --library=posix --suppress=missingIncludeSystem --cppcheck-build-dir=build/cppcheck \
+		-j $(shell nproc 2>/dev/null || echo 1) $(CPP_FLAGS) -Itests \
+		$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(EXAMPLE_SRC)
+format:
+	clang-format -i $(ALL_SRC) $(ALL_HDR)
+
+# Each target of tests/fuzz for FUZZ_SECONDS, from the inputs in tests/fuzz/corpus/NAME; finds stay in build/fuzz.
+fuzz:
+	@./bootstrap build check
+	@$(MAKE) --no-print-directory fuzz-bins CC=clang B=build/fuzz SAN=address,undefined CFLAGS=-fsanitize=fuzzer-no-link
+	@for name in $(basename $(notdir $(FUZZ_SRC))); do \
+		mkdir -p build/fuzz/corpus/$$name && echo "  FUZZ $$name $(FUZZ_SECONDS) s" && \
+		build/fuzz/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name \
+			$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
+	done
+
+VERSION = $(shell awk '/define WEIR_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' include/weir/base.h)
+define WEIR_PC
+prefix=$(PREFIX)
+libdir=$${prefix}/lib
+includedir=$${prefix}/include
+
+Name: weir
+Description: io_uring-native HTTP transport
+Version: $(VERSION)
+Cflags: -I$${includedir}
+Libs: -L$${libdir} -lweir
+Libs.private: -luring -pthread
+endef
+export WEIR_PC
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/weir
+	install -m 644 include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir
+	install -m 644 $(B)/libweir.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(B)/libweir.so.0 $(DESTDIR)$(PREFIX)/lib
+	ln -sf libweir.so.0 $(DESTDIR)$(PREFIX)/lib/libweir.so
+	printf '%s\n' "$$WEIR_PC" >$(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
+	$(if $(MOCK_BIN)$(BENCH_BIN),install -m 755 $(MOCK_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin)
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/include/weir
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libweir.a libweir.so libweir.so.0 pkgconfig/weir.pc)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,weir-mock weir-bench)
+
 clean:
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
+help:
+	@echo 'make              everything: libweir, weir-mock, weir-bench, the floor programs, the examples'
+	@echo 'make test         all tests; the last line is the count. ONLY=unit/core runs a part, SAN=address,undefined sanitizes'
+	@echo 'make check        what can be found without running: tidy, lint (clang-tidy), cppcheck'
+	@echo 'make tidy         the rules of the house: layers, banned functions, sizes, documentation'
+	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS=20'
+	@echo 'make format       clang-format over all C files'
+	@echo 'make install      into PREFIX=/usr/local, below DESTDIR; make uninstall takes it away'
+	@echo 'make clean        removes build/'
+	@echo
+	@sed -n '4,/^$$/s/^#   //p' Makefile
+
+-include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ)))
+-include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))

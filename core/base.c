@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -15,6 +16,18 @@ int weir_fail(int err, const char *format, ...)
     vsnprintf(error_text, sizeof error_text, format, args);
     va_end(args);
     return err;
+}
+
+int weir_range_check(const struct weir_range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct weir_range *r = &ranges[i];
+        if (r->value < r->min || r->value > r->max)
+            return weir_fail(-EINVAL, "%s is %llu; it must be %llu ... %llu", r->name,
+                             (unsigned long long)r->value, (unsigned long long)r->min,
+                             (unsigned long long)r->max);
+    }
+    return 0;
 }
 
 const char *weir_error_text(void)

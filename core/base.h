@@ -10,6 +10,15 @@
 /* Set weir_error_text() of this thread (truncated to its 512 bytes) and return `err`. */
 int weir_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
+/* A number of a configuration and what it may be. */
+struct weir_range {
+    const char *name;
+    uint64_t value, min, max;
+};
+
+/* 0, or -EINVAL for the first that is out of range; weir_error_text() names it and its bounds. */
+int weir_range_check(const struct weir_range *ranges, size_t count);
+
 static inline bool weir_is_pow2(uint64_t x)
 {
     return x != 0 && (x & (x - 1)) == 0;

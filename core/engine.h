@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's state, for core/ and io/. */
+#ifndef WEIR_CORE_ENGINE_H
+#define WEIR_CORE_ENGINE_H
+
+#include "core/arena.h"
+#include "core/list.h"
+#include "core/mailbox.h"
+#include "core/op.h"
+#include "core/pool.h"
+#include "core/trace.h"
+#include "core/wheel.h"
+
+#include <sys/uio.h>
+#include <weir/engine.h>
+
+/*
+ * Output memory comes in chunks of 33 cache lines: 2 KiB of bytes behind a small head. The odd number of
+ * lines spreads the chunks over the sets of the caches; a power of two would put all heads into a few.
+ */
+#define WEIR_CHUNK_BYTES (33 * WEIR_CACHE_LINE)
+
+/* A block of stash memory has one line in front of its bytes. */
+#define WEIR_STASH_HEAD_BYTES WEIR_CACHE_LINE
+
+/* The same reason: receive buffers are one line further apart than they are long. */
+#define WEIR_BUF_GAP WEIR_CACHE_LINE
+
+/* Parts of one gathered send. The kernel copies up to 8 without an allocation (UIO_FASTIOV). */
+#define WEIR_SEND_PARTS_MAX 8
+
+/* A gathered send's description: lives until the enter that starts it. */
+struct weir_gather {
+    struct msghdr msg;
+    struct iovec parts[WEIR_SEND_PARTS_MAX];
+};
+
+/* Something to be done once in this pass (or the next, when it is put on the list by another such thing). */
+struct weir_ready {
+    struct weir_list link;
+    void (*run)(struct weir_ready *ready);
+};
+
+struct weir_engine {
+    /* hot: every pass and every completion */
+    struct weir_ring *ring;
+    uint64_t now_ns;
+    weir_on_done *on_done[WEIR_OP_COUNT];
+    struct weir_pool slots;
+    uint8_t *bufs;
+    uint32_t buf_stride;
+    struct weir_list ready;  /* struct weir_ready: first */
+    struct weir_list flush;  /* struct weir_ready: connections with output, last */
+    struct weir_pool chunks; /* output */
+    struct weir_pool stash;  /* input that waits */
+    struct weir_gather *gathers;
+    uint32_t gathers_max, gathers_used;
+    uint32_t stash_block_bytes;
+    uint32_t depth; /* > 0 inside a pass: open and close calls of the application are refused by assertion */
+    uint32_t owners; /* servers, clients open */
+    struct weir_engine_stats stats;
+    struct weir_trace trace;
+    struct weir_mailbox mailbox;
+    struct weir_wheel wheel;
+    /* cold */
+    struct weir_slot *doorbell;
+    uint64_t doorbell_value;
+    struct weir_arena arena;
+};
+
+static inline void weir_ready_push(struct weir_list *list, struct weir_ready *ready)
+{
+    if (!weir_list_linked(&ready->link))
+        weir_list_push_back(list, &ready->link);
+}
+
+/* A result that no rule covers: counted and traced; the caller closes that connection only. */
+void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind, const struct weir_slot *slot, int res);
+
+#endif

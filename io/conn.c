@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connection life cycle.
+ *
+ *     accept ------------------> OPEN ---finish, output sent, linger---> LINGERING
+ *                                 ^  \                                      |
+ *     connect --> CONNECTING -----+   \                                     |
+ *                     |                +--close, error, finished--> CLOSING <
+ *                     +----------------------failed-------------------^  |
+ *                                                                        +--joined--> slot free
+ *
+ * Transitions:
+ *   -> OPEN         weir_conn_accept(), conn_on_connect()
+ *   -> CONNECTING   weir_conn_connect()
+ *   -> LINGERING    finish_now()
+ *   -> CLOSING      weir_conn_close(), the only place
+ *   -> free         conn_end(), from the ready list, when nothing is in flight
+ *
+ * OPEN:      a receive is armed, or recv_paused, or eof: exactly as conn_check() says. At most one send in flight.
+ * LINGERING: our direction is shut down; input is dropped until the peer ends, or the bytes or the time are up.
+ * CLOSING:   one cancel was queued if anything was in flight; nothing is queued any more; completions only count down.
+ */
+#include "io/conn.h"
+#include "io/sock.h"
+
+#include <errno.h>
+
+_Static_assert(sizeof(struct weir_conn) <= WEIR_SLOT_BYTES, "a connection fits into a slot");
+
+static struct weir_conn *conn_of(struct weir_slot *slot)
+{
+    return weir_container_of(slot, struct weir_conn, slot);
+}
+
+static void conn_check(const struct weir_conn *conn)
+{
+    WEIR_DEBUG_ASSERT(conn->slot.used);
+    WEIR_DEBUG_ASSERT(conn->fd >= 0);
+    WEIR_DEBUG_ASSERT(conn->sent_bytes <= conn->queued_bytes);
+    WEIR_DEBUG_ASSERT(!conn->send_inflight || conn->sending_bytes > 0);
+    if (conn->state == WEIR_CONN_OPEN)
+        WEIR_DEBUG_ASSERT(conn->recv_armed || conn->recv_paused || conn->eof);
+    (void)conn;
+}
+
+static void recv_arm(struct weir_conn *conn)
+{
+    WEIR_ASSERT(!conn->recv_armed);
+    conn->recv_armed = true;
+    weir_op_recv(conn->engine, &conn->slot, conn->fd);
+}
+
+/* ---- Ending ----------------------------------------------------------------------------------------- */
+
+/* Nothing is in flight any more: the only place that frees a connection. */
+static void conn_end(struct weir_ready *ready)
+{
+    struct weir_conn *conn = weir_container_of(ready, struct weir_conn, end);
+    struct weir_engine *engine = conn->engine;
+    WEIR_ASSERT(conn->state == WEIR_CONN_CLOSING);
+    WEIR_ASSERT(conn->slot.inflight == 0);
+    weir_timer_cancel(&conn->timer);
+    weir_list_remove(&conn->flush.link);
+    weir_sendq_clear(engine, &conn->out);
+    if (conn->reset)
+        weir_sock_set_reset(conn->fd);
+    weir_sock_close(conn->fd);
+    engine->stats.closed++;
+    conn->handler->on_closed(conn, conn->err);
+    weir_slot_put(engine, &conn->slot);
+}
+
+static void close_join(struct weir_conn *conn)
+{
+    if (conn->slot.inflight == 0)
+        weir_ready_push(&conn->engine->ready, &conn->end);
+}
+
+void weir_conn_close(struct weir_conn *conn, int err, bool reset)
+{
+    conn->reset |= reset;
+    if (conn->state == WEIR_CONN_CLOSING)
+        return;
+    if (conn->err == 0)
+        conn->err = err;
+    conn->state = WEIR_CONN_CLOSING;
+    conn->deadline_ns = 0;
+    if (conn->slot.inflight > 0 && !conn->cancelled) {
+        conn->cancelled = true;
+        weir_op_cancel(conn->engine, &conn->slot, conn->fd);
+    }
+    close_join(conn);
+}
+
+/* Everything queued was sent: end our direction. */
+static void finish_now(struct weir_conn *conn)
+{
+    WEIR_ASSERT(conn->finishing && conn->out.bytes == 0 && !conn->send_inflight);
+    if (!conn->linger || conn->eof) {
+        weir_conn_close(conn, conn->err, false);
+        return;
+    }
+    if (weir_sock_shutdown_send(conn->fd) < 0) {
+        weir_conn_close(conn, conn->err, false);
+        return;
+    }
+    conn->state = WEIR_CONN_LINGERING;
+    conn->recv_paused = false;
+    weir_conn_set_deadline(conn, conn->engine->now_ns + conn->linger_ns);
+    if (!conn->recv_armed)
+        recv_arm(conn);
+}
+
+void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger *linger)
+{
+    if (conn->state != WEIR_CONN_OPEN || conn->finishing) {
+        if (conn->state == WEIR_CONN_CONNECTING)
+            weir_conn_close(conn, err, false);
+        return;
+    }
+    conn->finishing = true;
+    conn->err = err;
+    if (linger != NULL) {
+        conn->linger = true;
+        conn->linger_bytes = linger->bytes_max;
+        conn->linger_ns = linger->timeout_ns;
+    }
+    if (conn->out.bytes == 0 && !conn->send_inflight)
+        finish_now(conn);
+}
+
+/* ---- Receiving -------------------------------------------------------------------------------------- */
+
+static void linger_recv(struct weir_conn *conn, size_t bytes)
+{
+    if (bytes >= conn->linger_bytes) {
+        /* Whoever still sends now will see a reset: it had its chance to read the answer. */
+        weir_conn_close(conn, conn->err, false);
+        return;
+    }
+    conn->linger_bytes -= bytes;
+}
+
+/* The receive failed for good. */
+static void recv_failed(struct weir_conn *conn, int res)
+{
+    switch (res) {
+    case -ECONNRESET:
+    case -EPIPE:
+    case -ETIMEDOUT:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+    case -ECONNREFUSED:
+    case -ECONNABORTED:
+    case -ENOTCONN:
+        break;
+    default:
+        weir_unexpected(conn->engine, WEIR_OP_RECV, &conn->slot, res);
+        break;
+    }
+    weir_conn_close(conn, res, false);
+}
+
+static void conn_on_recv_end(struct weir_conn *conn, int res)
+{
+    switch (res) {
+    case 0:
+        conn->eof = true;
+        if (conn->state == WEIR_CONN_LINGERING)
+            weir_conn_close(conn, conn->err, false);
+        else
+            conn->handler->on_eof(conn);
+        return;
+    case -ENOBUFS:
+        /*
+         * More connections had data than there are buffers. All buffers are back before the next enter,
+         * so arming again is enough; nobody is favoured.
+         */
+        conn->engine->stats.recv_starved++;
+        return;
+    case -ECANCELED: /* paused */
+    case -EINTR:
+    case -EAGAIN:
+        return;
+    default:
+        recv_failed(conn, res);
+        return;
+    }
+}
+
+static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+{
+    struct weir_conn *conn = conn_of(slot);
+    WEIR_ASSERT(conn->recv_armed);
+    if (done->last)
+        conn->recv_armed = false;
+    if (WEIR_UNLIKELY(conn->state == WEIR_CONN_CLOSING)) {
+        close_join(conn);
+        return;
+    }
+    if (WEIR_LIKELY(done->res > 0)) {
+        engine->stats.recv_bytes += (uint64_t)done->res;
+        if (WEIR_LIKELY(conn->state == WEIR_CONN_OPEN))
+            conn->handler->on_recv(conn, done->data);
+        else
+            linger_recv(conn, (size_t)done->res);
+    } else {
+        conn_on_recv_end(conn, done->res);
+    }
+    /* Whatever the result was: without a last flag the kernel goes on, with it nobody does but we. */
+    if (done->last && !conn->recv_armed && !conn->recv_paused && !conn->eof &&
+        conn->state != WEIR_CONN_CLOSING)
+        recv_arm(conn);
+    conn_check(conn);
+}
+
+void weir_conn_pause(struct weir_conn *conn)
+{
+    if (conn->recv_paused || conn->state != WEIR_CONN_OPEN)
+        return;
+    conn->recv_paused = true;
+    /* One cancel at a time: when one is under way the receive ends by it, and is not armed again. */
+    if (conn->recv_armed && !conn->pausing) {
+        conn->pausing = true;
+        weir_op_cancel_kind(conn->engine, &conn->slot, WEIR_OP_RECV);
+    }
+}
+
+void weir_conn_resume(struct weir_conn *conn)
+{
+    if (!conn->recv_paused)
+        return;
+    conn->recv_paused = false;
+    /* While the cancelled receive is still on its way, its last completion arms the next one. */
+    if (!conn->recv_armed && !conn->eof &&
+        (conn->state == WEIR_CONN_OPEN || conn->state == WEIR_CONN_LINGERING))
+        recv_arm(conn);
+}
+
+static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+{
+    /* A count, or there was nothing to cancel, or it is completing already: the victim's completion tells. */
+    if (done->res < 0 && done->res != -ENOENT && done->res != -EALREADY)
+        weir_unexpected(engine, WEIR_OP_CANCEL, slot, done->res);
+    struct weir_conn *conn = conn_of(slot);
+    conn->pausing = false;
+    if (conn->state == WEIR_CONN_CLOSING)
+        close_join(conn);
+}
+
+/* ---- Sending ---------------------------------------------------------------------------------------- */
+
+/* One send per connection and pass: everything it has. */
+static void conn_flush(struct weir_ready *ready)
+{
+    struct weir_conn *conn = weir_container_of(ready, struct weir_conn, flush);
+    struct weir_engine *engine = conn->engine;
+    if (conn->state != WEIR_CONN_OPEN || conn->send_inflight || conn->out.bytes == 0)
+        return;
+    weir_sendq_consume(engine, &conn->out, 0); /* drop chunks at the front that nothing was committed to */
+    struct weir_seg *first = conn->out.first;
+    conn->send_inflight = true;
+    if (first->next == NULL || engine->gathers_used == engine->gathers_max) {
+        conn->sending_bytes = first->len;
+        weir_op_send(engine, &conn->slot, conn->fd, (struct weir_slice){ first->ptr, first->len });
+        return;
+    }
+    struct weir_gather *g = &engine->gathers[engine->gathers_used++];
+    uint32_t parts = weir_sendq_gather(&conn->out, g->parts, &conn->sending_bytes);
+    g->msg = (struct msghdr){ .msg_iov = g->parts, .msg_iovlen = parts };
+    weir_op_sendmsg(engine, &conn->slot, conn->fd, &g->msg);
+}
+
+static void send_failed(struct weir_conn *conn, int res)
+{
+    switch (res) {
+    case -ECONNRESET:
+    case -EPIPE:
+    case -ETIMEDOUT:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+    case -ENOTCONN:
+    case -ENOMEM:
+    case -ENOBUFS:
+        break;
+    default:
+        weir_unexpected(conn->engine, WEIR_OP_SEND, &conn->slot, res);
+        break;
+    }
+    weir_conn_close(conn, res, false);
+}
+
+static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+{
+    struct weir_conn *conn = conn_of(slot);
+    WEIR_ASSERT(conn->send_inflight);
+    WEIR_ASSERT(done->last);
+    conn->send_inflight = false;
+    if (WEIR_UNLIKELY(conn->state == WEIR_CONN_CLOSING)) {
+        close_join(conn);
+        return;
+    }
+    if (WEIR_UNLIKELY(done->res <= 0)) {
+        if (done->res == -EINTR || done->res == -EAGAIN)
+            weir_conn_flush(conn);
+        else
+            send_failed(conn, done->res == 0 ? -EPIPE : done->res);
+        return;
+    }
+    uint64_t sent = (uint64_t)done->res;
+    WEIR_ASSERT(sent <= conn->sending_bytes);
+    engine->stats.send_bytes += sent;
+    engine->stats.send_partial += sent < conn->sending_bytes;
+    weir_sendq_consume(engine, &conn->out, sent);
+    conn->sent_bytes += sent;
+    conn->handler->on_sent(conn);
+    if (conn->state == WEIR_CONN_OPEN) {
+        if (conn->out.bytes > 0)
+            weir_conn_flush(conn);
+        else if (conn->finishing)
+            finish_now(conn);
+    }
+    conn_check(conn);
+}
+
+/* ---- Beginning -------------------------------------------------------------------------------------- */
+
+static void conn_on_timer(struct weir_timer *timer, void *ctx)
+{
+    struct weir_conn *conn = ctx;
+    (void)timer;
+    if (conn->deadline_ns == 0 || conn->state == WEIR_CONN_CLOSING)
+        return;
+    if (conn->deadline_ns > conn->engine->now_ns) {
+        weir_timer_set(conn->engine, &conn->timer, conn->deadline_ns);
+        return;
+    }
+    conn->deadline_ns = 0;
+    if (conn->finishing)
+        weir_conn_close(conn, conn->err, conn->state == WEIR_CONN_OPEN);
+    else
+        conn->handler->on_timeout(conn);
+}
+
+static void conn_on_connect(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+{
+    struct weir_conn *conn = conn_of(slot);
+    WEIR_ASSERT(done->last);
+    if (conn->state == WEIR_CONN_CLOSING) {
+        close_join(conn);
+        return;
+    }
+    WEIR_ASSERT(conn->state == WEIR_CONN_CONNECTING);
+    if (done->res < 0) {
+        weir_conn_close(conn, done->res, false);
+        return;
+    }
+    engine->stats.connected++;
+    conn->state = WEIR_CONN_OPEN;
+    conn->deadline_ns = 0;
+    recv_arm(conn);
+    conn->handler->on_open(conn);
+    conn_check(conn);
+}
+
+static struct weir_conn *conn_get(struct weir_engine *engine, const struct weir_conn_handler *handler,
+                                  void *user)
+{
+    struct weir_slot *slot = weir_slot_get(engine);
+    if (slot == NULL)
+        return NULL;
+    weir_engine_set_handler(engine, WEIR_OP_RECV, conn_on_recv);
+    weir_engine_set_handler(engine, WEIR_OP_SEND, conn_on_send);
+    weir_engine_set_handler(engine, WEIR_OP_CONNECT, conn_on_connect);
+    weir_engine_set_handler(engine, WEIR_OP_CANCEL, conn_on_cancel);
+    struct weir_conn *conn = conn_of(slot);
+    conn->engine = engine;
+    conn->handler = handler;
+    conn->user = user;
+    conn->flush.run = conn_flush;
+    conn->end.run = conn_end;
+    weir_list_init(&conn->flush.link);
+    weir_list_init(&conn->end.link);
+    weir_timer_init(&conn->timer, conn_on_timer, conn);
+    return conn;
+}
+
+struct weir_conn *weir_conn_accept(struct weir_engine *engine, int fd,
+                                   const struct weir_conn_handler *handler, void *user)
+{
+    WEIR_ASSERT(fd >= 0);
+    struct weir_conn *conn = conn_get(engine, handler, user);
+    if (conn == NULL)
+        return NULL;
+    conn->fd = fd;
+    conn->state = WEIR_CONN_OPEN;
+    engine->stats.accepted++;
+    recv_arm(conn);
+    return conn;
+}
+
+int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine, const struct weir_addr *addr,
+                      const struct weir_conn_handler *handler, void *user)
+{
+    *out = NULL;
+    int fd = weir_sock_stream(addr);
+    if (fd < 0)
+        return fd;
+    struct weir_conn *conn = conn_get(engine, handler, user);
+    if (conn == NULL) {
+        weir_sock_close(fd);
+        return -ENOBUFS;
+    }
+    conn->fd = fd;
+    conn->state = WEIR_CONN_CONNECTING;
+    weir_op_connect(engine, &conn->slot, fd, (const struct sockaddr *)(const void *)&addr->storage,
+                    addr->bytes);
+    *out = conn;
+    return 0;
+}
+
+const char *weir_conn_peer(const struct weir_conn *conn, char *out, size_t capacity)
+{
+    struct weir_addr addr;
+    if (weir_sock_peer(conn->fd, &addr) < 0)
+        addr = (struct weir_addr){ 0 };
+    return weir_addr_format(&addr, out, capacity);
+}

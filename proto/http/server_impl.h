@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's own structures, shared by server.c (life), session.c (input) and exchange.c (answers).
+ */
+#ifndef WEIR_PROTO_HTTP_SERVER_IMPL_H
+#define WEIR_PROTO_HTTP_SERVER_IMPL_H
+
+#include "core/arena.h"
+#include "core/list.h"
+#include "core/pool.h"
+#include "io/conn.h"
+#include "io/listener.h"
+#include "io/sock.h"
+#include "io/stash.h"
+
+#include <weir/http1.h>
+#include <weir/server.h>
+
+struct weir_session;
+
+/* One request and its answer. In its session's queue from the head's last byte to on_end. */
+struct weir_exchange {
+    struct weir_exchange *next; /* the request after it; also the pool's link while free */
+    struct weir_session *session;
+    void *user;
+    uint64_t start_ns;
+    uint64_t end_at;            /* finished: conn->sent_bytes at which all of it has left */
+    struct weir_sendq aside;    /* what it said before it was its turn */
+    struct weir_seg body_seg;   /* a borrowed body */
+    int64_t body_bytes;         /* as declared; -1 chunked */
+    int err;                    /* for on_end; 0 so far */
+    uint8_t version_minor;
+    bool head;                  /* the method is HEAD: no body in the answer */
+    bool keep_alive;            /* the request lets the connection live on */
+    bool internal;              /* the server's own answer: no callbacks */
+    bool expect;                /* 100-continue is owed before the body */
+    bool body_done;             /* the request has been read whole */
+    bool begun, finished;       /* the answer */
+    bool chunked;
+    bool close;                 /* the connection ends with this answer */
+    bool want_write;            /* on_writable is owed */
+};
+
+enum weir_session_state {
+    SESSION_HEAD,   /* reading or waiting for a head */
+    SESSION_BODY,   /* reading the body of `last` */
+    SESSION_STOPPED /* no more requests are read: the connection is to end */
+};
+
+/* One connection of a server. */
+struct weir_session {
+    struct weir_list link; /* server->sessions; the first pointer is the pool's while free */
+    struct weir_server *server;
+    struct weir_conn *conn;
+    struct weir_exchange *first; /* oldest that has not ended */
+    struct weir_exchange *turn;  /* oldest that has not finished its answer */
+    struct weir_exchange *last;
+    uint32_t exchanges_count;
+    uint32_t resume;             /* of the head parser */
+    uint8_t state;
+    bool parked;                 /* input waits for a limit: this connection's or the server's */
+    bool in_head;                /* part of a head has arrived */
+    bool client_closes;          /* the last request said that no other follows */
+    bool dropped;                /* input was not read: the end needs lingering */
+    uint64_t head_deadline_ns;
+    struct weir_http1_body body;
+    struct weir_stash stash;
+    struct weir_list park_link;  /* server->parked: waits for an exchange */
+};
+
+struct weir_server {
+    struct weir_engine *engine;
+    struct weir_server_handler handler;
+    void *ctx;
+    struct weir_http1_head head;     /* of the request whose on_request runs, and only then */
+    struct weir_exchange *in_request; /* that request */
+    struct weir_http1_limits limits;
+    struct weir_pool exchanges;
+    struct weir_pool sessions;
+    struct weir_list sessions_list;
+    struct weir_list parked;
+    struct weir_ready unpark;
+    uint64_t date_until_ns;          /* `date` is right until then */
+    uint8_t date[WEIR_HTTP1_DATE_BYTES];
+    bool draining;
+    bool closing;
+    bool listener_closed;
+    struct weir_server_stats stats;
+    struct weir_server_config cfg;
+    struct weir_linger linger;
+    struct weir_listener *listener;
+    struct weir_timer drain_timer;
+    struct weir_timer memory_timer;
+    struct weir_ready drained;
+    void (*on_drained)(struct weir_server *server, void *ctx);
+    uint8_t *scratch;                /* a head too long for a chunk is written here first */
+    size_t scratch_bytes;
+    char address[WEIR_ADDR_TEXT_BYTES];
+    struct weir_arena arena;
+};
+
+/* Output a connection may have queued before weir_exchange_write() refuses; on_writable at half of it. */
+#define WEIR_SESSION_OUT_BYTES_MAX (256u * 1024)
+
+/* How long a writer that found no output memory waits before it is asked again. */
+#define WEIR_MEMORY_RETRY_NS 1000000u
+
+/* server.c */
+void weir_server_check_drained(struct weir_server *server);
+void weir_server_exchange_freed(struct weir_server *server);
+struct weir_slice weir_server_date(struct weir_server *server);
+
+/* session.c */
+extern const struct weir_conn_handler weir_session_conn_handler;
+struct weir_session *weir_session_open(struct weir_server *server, int fd);
+/* There is room again: read on. */
+void weir_session_unpark(struct weir_session *session);
+/* Output left, or an answer was given: may input that waits be read? */
+void weir_session_room(struct weir_session *session);
+/* The connection has nothing left to answer and may not take more requests: end it in order. */
+void weir_session_finish(struct weir_session *session);
+void weir_session_update_deadline(struct weir_session *session);
+/* Refuse the request that is being read: answer `status` in its turn, then end the connection. */
+void weir_session_refuse(struct weir_session *session, uint16_t status, const char *text, int err);
+
+/* exchange.c */
+struct weir_exchange *weir_exchange_begin_request(struct weir_session *session);
+/* Put what the answer gained on the wire, if it is its turn; go on to the next when it is finished. */
+void weir_exchange_progress(struct weir_session *session);
+/* 100 Continue, if it is owed and nothing was answered yet. */
+void weir_exchange_continue(struct weir_exchange *exchange);
+/* End what was sent whole. */
+void weir_exchange_reap_sent(struct weir_session *session);
+/* End all that is left; the connection is gone. */
+void weir_exchange_end_all(struct weir_session *session, int err);
+void weir_exchange_wake_writers(struct weir_session *session);
+
+#endif

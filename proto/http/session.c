@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection of a server: what arrives becomes requests.
+ *
+ *            +------- body read whole -------+
+ *            v                               |
+ *     HEAD --------- head complete -------> BODY
+ *       |                                    |
+ *       +--- refused, last request read -----+--> STOPPED --- all answered ---> the connection ends
+ *
+ * parked (any of HEAD, BODY): a limit is reached; input is kept in the stash and receiving is paused until an
+ * exchange ends. STOPPED: input is dropped.
+ *
+ * What the connection waits for decides its deadline, in this order: the rest of a head, the rest of a body,
+ * the peer to take output, the application (no deadline), the next request.
+ */
+#include "proto/http/server_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static bool stopped(const struct weir_session *s)
+{
+    return s->state == SESSION_STOPPED || !weir_conn_usable(s->conn);
+}
+
+void weir_session_update_deadline(struct weir_session *s)
+{
+    const struct weir_server_config *cfg = &s->server->cfg;
+    uint64_t wait_ns;
+    if (s->conn->state != WEIR_CONN_OPEN)
+        return;
+    if (s->in_head && s->state == SESSION_HEAD && !s->parked) {
+        weir_conn_set_deadline(s->conn, cfg->head_timeout_ns == 0 ? 0 : s->head_deadline_ns);
+        return;
+    }
+    if (s->state == SESSION_BODY && !s->parked)
+        wait_ns = cfg->body_timeout_ns;
+    else if (s->conn->out.bytes > 0)
+        wait_ns = cfg->write_timeout_ns;
+    else if (s->exchanges_count > 0)
+        wait_ns = 0;
+    else
+        wait_ns = cfg->idle_timeout_ns;
+    weir_conn_set_deadline(s->conn, wait_ns == 0 ? 0 : s->conn->engine->now_ns + wait_ns);
+}
+
+void weir_session_finish(struct weir_session *s)
+{
+    bool clean = s->client_closes && !s->dropped && s->stash.bytes == 0;
+    s->state = SESSION_STOPPED;
+    weir_conn_finish(s->conn, 0, clean ? NULL : &s->server->linger);
+}
+
+/* ---- Refusing --------------------------------------------------------------------------------------- */
+
+/* The exchange that carries the refusal: the request's own if it has one, else one without callbacks. */
+static struct weir_exchange *refusal(struct weir_session *s, int err)
+{
+    if (s->state == SESSION_BODY) {
+        if (s->last == NULL)
+            return NULL; /* answered and sent before its body ended */
+        s->last->err = err;
+        return s->last;
+    }
+    struct weir_exchange *x = weir_exchange_begin_request(s);
+    if (x != NULL) {
+        x->internal = true;
+        x->version_minor = 1;
+    }
+    return x;
+}
+
+void weir_session_refuse(struct weir_session *s, uint16_t status, const char *text, int err)
+{
+    struct weir_exchange *x = refusal(s, err);
+    s->server->stats.refused++;
+    s->state = SESSION_STOPPED;
+    s->dropped = true;
+    s->in_head = false;
+    if (x == NULL || x->begun) {
+        /* There is no answer left to give: it was given, or is being given and must not look complete. */
+        weir_conn_finish(s->conn, err, &s->server->linger);
+        return;
+    }
+    char body[160];
+    int n = snprintf(body, sizeof body, "%u %s: %s\n", status, weir_http1_reason(status), text);
+    struct weir_response response = {
+        .status = status,
+        .content_type = WEIR_TEXT("text/plain"),
+        .body = { (const uint8_t *)body, (size_t)n < sizeof body ? (size_t)n : sizeof body - 1 },
+        .close = true,
+    };
+    if (weir_exchange_respond(x, &response) < 0)
+        weir_conn_close(s->conn, err, true); /* not even memory for that */
+}
+
+/* ---- Head ------------------------------------------------------------------------------------------- */
+
+static void park(struct weir_session *s)
+{
+    s->parked = true;
+    weir_conn_pause(s->conn);
+    if (s->exchanges_count < s->server->cfg.pipeline_max)
+        weir_list_push_back(&s->server->parked, &s->park_link); /* the server's limit, not ours */
+}
+
+static bool at_limit(const struct weir_session *s)
+{
+    const struct weir_server *server = s->server;
+    return s->exchanges_count >= server->cfg.pipeline_max || server->exchanges.used == server->exchanges.count;
+}
+
+static struct weir_exchange *request_begin(struct weir_session *s)
+{
+    const struct weir_http1_head *head = &s->server->head;
+    struct weir_exchange *x = weir_exchange_begin_request(s);
+    WEIR_ASSERT(x != NULL); /* at_limit() was asked */
+    x->version_minor = head->version_minor;
+    x->head = head->method.len == 4 && memcmp(head->method.ptr, "HEAD", 4) == 0;
+    x->keep_alive = head->keep_alive;
+    x->expect = head->expect_continue;
+    if (head->framing == WEIR_HTTP1_BODY_CHUNKED)
+        x->body_bytes = -1;
+    else if (head->framing == WEIR_HTTP1_BODY_LENGTH)
+        x->body_bytes = (int64_t)head->content_length;
+    return x;
+}
+
+static void request_read(struct weir_session *s, bool keep_alive)
+{
+    s->client_closes = !keep_alive;
+    s->state = keep_alive ? SESSION_HEAD : SESSION_STOPPED;
+}
+
+/* The head of a request is complete, in server->head. `more`: bytes of the body came with it. */
+static void on_head(struct weir_session *s, bool more)
+{
+    struct weir_server *server = s->server;
+    const struct weir_http1_head *head = &server->head;
+    if (head->framing == WEIR_HTTP1_BODY_LENGTH && head->content_length > server->cfg.body_bytes_max) {
+        weir_session_refuse(s, 413, "the body is larger than the limit", WEIR_E_LIMIT);
+        return;
+    }
+    struct weir_exchange *x = request_begin(s);
+    bool has_body = x->body_bytes != 0;
+    if (has_body) {
+        weir_http1_body_init(&s->body, head->framing, head->content_length);
+        s->state = SESSION_BODY;
+    } else {
+        x->body_done = true;
+        request_read(s, head->keep_alive);
+    }
+    server->stats.requests++;
+    server->in_request = x;
+    server->handler.on_request(x, server->ctx);
+    server->in_request = NULL;
+    if (!weir_conn_usable(s->conn))
+        return;
+    if (!has_body) {
+        if (!x->finished && server->handler.on_body != NULL)
+            server->handler.on_body(x, (struct weir_slice){ 0 }, true, server->ctx);
+    } else if (x->expect && !more) {
+        weir_exchange_continue(x);
+    }
+}
+
+static size_t feed_head(struct weir_session *s, struct weir_slice in)
+{
+    struct weir_server *server = s->server;
+    struct weir_parse_err err;
+    if (at_limit(s)) {
+        park(s);
+        return 0;
+    }
+    enum weir_parse r = weir_http1_parse_request(&server->head, &server->limits, in, &s->resume, &err);
+    if (WEIR_LIKELY(r == WEIR_PARSE_DONE)) {
+        size_t used = server->head.bytes;
+        s->resume = 0;
+        s->in_head = false;
+        on_head(s, in.len > used);
+        return used;
+    }
+    if (r == WEIR_PARSE_ERROR) {
+        weir_session_refuse(s, weir_http1_error_status(err.code), weir_http1_strerror(err.code),
+                            WEIR_E_PROTOCOL);
+    } else if (!s->in_head) {
+        s->in_head = true;
+        s->head_deadline_ns = s->conn->engine->now_ns + server->cfg.head_timeout_ns;
+    }
+    return 0;
+}
+
+/* ---- Body ------------------------------------------------------------------------------------------- */
+
+static size_t feed_body(struct weir_session *s, struct weir_slice in)
+{
+    struct weir_server *server = s->server;
+    struct weir_parse_err err;
+    struct weir_slice piece;
+    size_t used = 0;
+    enum weir_parse r = weir_http1_body_feed(&s->body, in, &used, &piece, &err);
+    if (r == WEIR_PARSE_ERROR) {
+        weir_session_refuse(s, weir_http1_error_status(err.code), weir_http1_strerror(err.code),
+                            WEIR_E_PROTOCOL);
+        return 0;
+    }
+    if (s->body.decoded_bytes > server->cfg.body_bytes_max) {
+        weir_session_refuse(s, 413, "the body is larger than the limit", WEIR_E_LIMIT);
+        return 0;
+    }
+    struct weir_exchange *x = s->last; /* NULL: it was answered, sent and ended before its body */
+    bool done = r == WEIR_PARSE_DONE;
+    if (done)
+        request_read(s, x != NULL ? x->keep_alive : true);
+    if (x != NULL) {
+        x->body_done = done;
+        if (!x->finished && server->handler.on_body != NULL && (piece.len > 0 || done))
+            server->handler.on_body(x, piece, done, server->ctx);
+    }
+    if (done && s->state == SESSION_STOPPED && s->turn == NULL)
+        weir_session_finish(s);
+    return used;
+}
+
+/* ---- Input ------------------------------------------------------------------------------------------ */
+
+/* Take requests from `in`. @return bytes used; the rest must wait */
+static size_t feed(struct weir_session *s, struct weir_slice in)
+{
+    size_t used = 0;
+    while (used < in.len && !s->parked && !stopped(s)) {
+        struct weir_slice rest = { in.ptr + used, in.len - used };
+        size_t n = s->state == SESSION_HEAD ? feed_head(s, rest) : feed_body(s, rest);
+        used += n;
+        if (n == 0)
+            break;
+    }
+    return used;
+}
+
+static void feed_stash(struct weir_session *s)
+{
+    struct weir_engine *engine = s->conn->engine;
+    while (s->stash.bytes > 0 && !s->parked && !stopped(s)) {
+        size_t n = feed(s, weir_stash_front(&s->stash));
+        weir_stash_consume(engine, &s->stash, n);
+        if (n == 0 && !weir_stash_join(engine, &s->stash))
+            break;
+    }
+    if (stopped(s) && s->stash.bytes > 0) {
+        s->dropped = true;
+        weir_stash_clear(engine, &s->stash);
+    }
+}
+
+static void keep(struct weir_session *s, struct weir_slice rest)
+{
+    if (rest.len == 0)
+        return;
+    if (stopped(s))
+        s->dropped = true;
+    else if (weir_stash_append(s->conn->engine, &s->stash, rest) < 0)
+        weir_session_refuse(s, 503, "no memory for waiting input", WEIR_E_LIMIT);
+}
+
+static void session_on_recv(struct weir_conn *conn, struct weir_slice data)
+{
+    struct weir_session *s = conn->user;
+    if (WEIR_LIKELY(s->stash.bytes == 0)) {
+        size_t used = feed(s, data);
+        keep(s, (struct weir_slice){ data.ptr + used, data.len - used });
+    } else {
+        keep(s, data);
+        feed_stash(s);
+    }
+    weir_session_update_deadline(s);
+}
+
+/* The peer sends no more, and all it sent has been looked at. */
+static void input_ended(struct weir_session *s)
+{
+    if (s->state == SESSION_BODY) {
+        weir_session_refuse(s, 400, "the connection ended inside the body", WEIR_E_TRUNCATED);
+        return;
+    }
+    s->state = SESSION_STOPPED;
+    s->in_head = false;
+    if (s->turn == NULL)
+        weir_session_finish(s);
+}
+
+static void session_on_eof(struct weir_conn *conn)
+{
+    struct weir_session *s = conn->user;
+    if (!s->parked && !stopped(s))
+        input_ended(s);
+    weir_session_update_deadline(s);
+}
+
+void weir_session_unpark(struct weir_session *s)
+{
+    WEIR_ASSERT(s->parked);
+    s->parked = false;
+    weir_conn_resume(s->conn);
+    feed_stash(s);
+    if (s->conn->eof && !s->parked && !stopped(s))
+        input_ended(s);
+    weir_session_update_deadline(s);
+}
+
+void weir_session_room(struct weir_session *s)
+{
+    struct weir_server *server = s->server;
+    /* Half of the limit: a connection at its limit is not woken for every single answer. */
+    if (s->parked && !weir_list_linked(&s->park_link) && s->exchanges_count <= server->cfg.pipeline_max / 2)
+        weir_list_push_back(&server->parked, &s->park_link);
+    weir_server_exchange_freed(server);
+}
+
+/* ---- Output, time, end -------------------------------------------------------------------------------- */
+
+static void session_on_sent(struct weir_conn *conn)
+{
+    struct weir_session *s = conn->user;
+    weir_exchange_reap_sent(s);
+    if (WEIR_UNLIKELY(s->turn != NULL && conn->out.bytes <= WEIR_SESSION_OUT_BYTES_MAX / 2))
+        weir_exchange_wake_writers(s);
+    weir_session_update_deadline(s);
+}
+
+static void session_on_timeout(struct weir_conn *conn)
+{
+    struct weir_session *s = conn->user;
+    bool reading = (s->in_head && s->state == SESSION_HEAD) || s->state == SESSION_BODY;
+    s->server->stats.timeouts++;
+    if (reading && !s->parked) {
+        weir_session_refuse(s, 408, "the request took too long", WEIR_E_TIMEOUT);
+        weir_session_update_deadline(s);
+    } else if (conn->out.bytes > 0) {
+        weir_conn_close(conn, WEIR_E_TIMEOUT, true);
+    } else {
+        s->state = SESSION_STOPPED;
+        weir_conn_finish(conn, 0, NULL);
+    }
+}
+
+static void session_on_closed(struct weir_conn *conn, int err)
+{
+    struct weir_session *s = conn->user;
+    struct weir_server *server = s->server;
+    s->state = SESSION_STOPPED;
+    weir_stash_clear(conn->engine, &s->stash);
+    weir_list_remove(&s->park_link);
+    s->parked = false;
+    weir_exchange_end_all(s, err == 0 ? WEIR_E_CLOSED : err);
+    weir_list_remove(&s->link);
+    weir_pool_put(&server->sessions, s);
+    server->stats.conns_now--;
+    if (!server->draining)
+        weir_listener_resume(server->listener);
+    weir_server_check_drained(server);
+}
+
+const struct weir_conn_handler weir_session_conn_handler = {
+    .on_recv = session_on_recv,
+    .on_eof = session_on_eof,
+    .on_sent = session_on_sent,
+    .on_timeout = session_on_timeout,
+    .on_closed = session_on_closed,
+};
+
+struct weir_session *weir_session_open(struct weir_server *server, int fd)
+{
+    struct weir_session *s = weir_pool_get(&server->sessions);
+    if (s == NULL)
+        return NULL;
+    *s = (struct weir_session){ .server = server, .state = SESSION_HEAD };
+    weir_list_init(&s->link);
+    weir_list_init(&s->park_link);
+    s->conn = weir_conn_accept(server->engine, fd, &weir_session_conn_handler, s);
+    if (s->conn == NULL) {
+        weir_pool_put(&server->sessions, s);
+        return NULL;
+    }
+    weir_list_push_back(&server->sessions_list, &s->link);
+    server->stats.conns_now++;
+    server->stats.conns++;
+    weir_session_update_deadline(s);
+    return s;
+}
