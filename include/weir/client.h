@@ -84,10 +84,12 @@ struct weir_call {
     uint16_t status;      /**< of the response, from on_head on */
     /* private */
     uint8_t state;
-    uint8_t flags;
-    uint32_t index;
+    bool answered;
+    int err;
+    uint64_t end_at;
     struct weir_call *next, *prev;
     void *owner;
+    void *space[4];
 };
 
 /** Bytes weir_client_open() will reserve; -EINVAL for a bad field. Pure function, any thread. */
@@ -95,7 +97,8 @@ WEIR_API int64_t weir_client_memory_bytes(const struct weir_client_config *cfg);
 
 /**
  * Open a client. Resolves a host name with the system's resolver and may block for that. No callbacks, no connections yet.
- * Errors (weir_error_text() tells): -EINVAL a field; WEIR_E_URL; WEIR_E_CONNECT the name does not resolve; -ENOMEM.
+ * Errors (weir_error_text() tells): -EINVAL a field; WEIR_E_URL; WEIR_E_UNSUPPORTED https; WEIR_E_CONNECT the name does not
+ * resolve; -ENOMEM.
  */
 WEIR_API WEIR_MUST_USE int weir_client_open(struct weir_client **out, struct weir_engine *engine,
                                             const struct weir_client_config *cfg);
