@@ -45,6 +45,7 @@ struct weir_engine {
     /* hot: every pass and every completion */
     struct weir_ring *ring;
     uint64_t now_ns;
+    uint64_t wake_lead_ns; /* how much before a timer to wake: see engine.c */
     weir_on_done *on_done[WEIR_OP_COUNT];
     struct weir_pool slots;
     uint8_t *bufs;

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of weir-mock. */
+#ifndef MOCK_OPTIONS_H
+#define MOCK_OPTIONS_H
+
+#include <weir/base.h>
+
+#define OPTIONS_THREADS_MAX 256
+
+struct options {
+    const char *listen; /* points into argv */
+    uint32_t threads;
+    uint32_t cpus_count; /* 0: not pinned */
+    uint16_t cpus[OPTIONS_THREADS_MAX];
+    uint64_t latency_ns;
+    double error_rate;
+    uint64_t seed;
+    uint32_t concurrency_max; /* 0 = no limit */
+    uint32_t conns_max;       /* over all threads */
+    uint64_t body_bytes_max;
+    uint32_t journal_count; /* over all threads; 0 = off */
+    uint64_t drain_timeout_ns;
+    bool strict_models;
+};
+
+enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+
+struct options_error {
+    char text[640];
+};
+
+/*
+ * @return what to do, or -EINVAL with `err` naming the argument and what was expected. Uses
+ * getopt's global state: one thread at a time.
+ */
+int options_parse(struct options *out, int argc, char **argv, struct options_error *err);
+
+/* Descriptors that a run with these options may have open at once. */
+uint64_t options_descriptors_max(const struct options *options);
+
+/* The text of --help. */
+extern const char options_help[];
+
+#endif
