@@ -44,8 +44,12 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconver
 	-Wvla -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings $(if $(WERROR),-Werror)
 # What every tool that reads C must know, clang-tidy and cppcheck too.
 CPP_FLAGS := -D_GNU_SOURCE -Iinclude -I.
+# gcc clears structures of more than 128 bytes with `rep stos`, which costs 20 ns to start and defeats the forwarding of
+# the stores to the loads behind it. Vector stores instead: 4 to 6 % of the CPU time of a pipelined request.
+STORES := -mmemset-strategy=vector_loop:512:noalign,libcall:-1:noalign
+STORES := $(shell $(CC) $(STORES) -fsyntax-only -x c /dev/null 2>/dev/null && echo '$(STORES)')
 # Frame pointers and symbols always: the profiles need them, and they cost nothing that could be measured.
-ALL_CFLAGS := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -fno-strict-aliasing -fvisibility=hidden -fPIC -pthread \
+ALL_CFLAGS := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -fno-strict-aliasing -fvisibility=hidden -fPIC -pthread $(STORES) \
 	$(CPP_FLAGS) $(WARN) $(SAN_FLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pthread $(SAN_FLAGS) $(LDFLAGS)
 
@@ -128,13 +132,13 @@ $(B)/weir-bench: $(BENCH_OBJ) $(B)/libweir.a $(B)/.sources
 $(B)/floor-%: perf/floor/%.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< -luring
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< -luring
 
 # A unit test may include the .c file it tests, to reach its statics: then the archive's copy is not pulled in.
 define LINK_TEST
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIB_LIBS) $(TEST_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIB_LIBS) $(TEST_LIBS)
 endef
 $(B)/tests/unit/mock/%: tests/unit/mock/%.c $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
 	$(LINK_TEST)
@@ -146,12 +150,12 @@ $(B)/tests/%: tests/%.c $(B)/libweir.a $(B)/.flags
 $(B)/fuzz/%: tests/fuzz/%.c $(B)/libweir.a $(B)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libweir.a $(LIB_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libweir.a $(LIB_LIBS)
 
 $(B)/examples/%: examples/%.c $(B)/libweir.a $(B)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(B)/libweir.a $(LIB_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< $(B)/libweir.a $(LIB_LIBS)
 
 # Everything that belongs in CI, with the sanitizers when SAN is given. The last line is the count.
 test:

@@ -108,13 +108,16 @@ static struct weir_timer *slot_take(struct weir_wheel *wheel, unsigned level, un
     return timers;
 }
 
-/* Everything of one slot is due, filed nearer, or (within the current tick) filed where it was. */
-static void slot_sort(struct weir_wheel *wheel, struct weir_timer *timer, uint64_t now_ns)
+/*
+ * Everything of one slot is due, filed nearer, or (within the current tick) filed where it was. What is due is
+ * filed nearer too until it is at level 0: a slot of a higher level holds its ticks in no order.
+ */
+static void slot_sort(struct weir_wheel *wheel, struct weir_timer *timer, unsigned level, uint64_t now_ns)
 {
     while (timer != NULL) {
         struct weir_timer *next = timer->next;
         wheel->set_count--;
-        if (timer->deadline_ns <= now_ns) {
+        if (level == 0 && timer->deadline_ns <= now_ns) {
             timer->slot = SLOT_EXPIRED;
             slot_append(&wheel->expired, timer);
             wheel->set_count++;
@@ -138,7 +141,7 @@ static void collect(struct weir_wheel *wheel, uint64_t now_ns)
         WEIR_ASSERT(start >= wheel->tick || level == 0);
         if (start > wheel->tick)
             wheel->tick = start;
-        slot_sort(wheel, slot_take(wheel, level, at), now_ns);
+        slot_sort(wheel, slot_take(wheel, level, at), level, now_ns);
         if (level == 0 && start == now_tick)
             break; /* what is left in this tick is not due yet */
     }

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * floor-client: how fast this machine can ask at all. A closed loop on one thread and one ring:
+ * each connection keeps a fixed number of requests in flight, and what was answered in one pass is
+ * asked again in one SEND.
+ *
+ * The first response of the run is parsed for its size; after that a response is that many bytes.
+ * That the count has not slipped is checked where a response begins in each received buffer: a 2xx
+ * status line must stand there.
+ */
+#include "floor.h"
+
+#include <dirent.h>
+#include <getopt.h>
+
+enum { SQ_ENTRIES = 256, CQ_ENTRIES = 4096 };
+enum { RECV_BUFS = 256, RECV_BUF_BYTES = 4096 };
+enum { REQUEST_BYTES_MAX = 64 * 1024, PIPELINE_MAX = 1024 };
+
+enum kind { KIND_RECV = 1, KIND_SEND, KIND_TIMEOUT };
+
+struct conn {
+    int fd;
+    uint32_t owed;   /* requests to be sent */
+    uint64_t offset; /* bytes of the current response that have arrived */
+    uint32_t first;  /* in stamps_ns: the oldest request in flight */
+    bool listed;
+    bool sending;
+    bool receiving;
+    uint64_t *stamps_ns; /* when each request in flight was handed over; a circle of `pipeline` */
+};
+
+/* What the options say. */
+static struct config {
+    struct sockaddr_in address;
+    unsigned conns;
+    unsigned pipeline;
+    uint64_t duration_ns;
+    uint64_t warmup_ns;
+    const char *method;
+    const char *path;
+    const char *body;
+    char headers[REQUEST_BYTES_MAX / 2];
+    unsigned server_pid;
+    bool spin;
+    bool json;
+} config = { .conns = 64,
+             .pipeline = 1,
+             .duration_ns = 2000000000,
+             .warmup_ns = 300000000,
+             .method = "GET",
+             .path = "/api/health" };
+
+static struct client {
+    struct floor_ring ring;
+    struct floor_bufs bufs;
+    struct conn *conns;
+    unsigned *ready;
+    unsigned ready_count;
+    uint8_t *requests; /* the same request, `pipeline` times */
+    size_t request_bytes;
+    uint64_t response_bytes;
+    uint64_t now_ns;
+    uint64_t responses;
+    struct floor_hist latency_ns;
+} client;
+
+/* Clocks and counts at the borders of the measured time. */
+struct sample {
+    uint64_t wall_ns;
+    uint64_t cpu_ns;
+    uint64_t server_cpu_ns;
+};
+
+static uint64_t tag(enum kind kind, unsigned index)
+{
+    return (uint64_t)kind << 32 | index;
+}
+
+/* ---- the loop ---- */
+
+static void conn_list(struct conn *conn, unsigned index)
+{
+    if (conn->listed)
+        return;
+    conn->listed = true;
+    client.ready[client.ready_count++] = index;
+}
+
+static void conn_feed(struct conn *conn, const uint8_t *p, size_t len)
+{
+    uint64_t boundary = conn->offset == 0 ? 0 : client.response_bytes - conn->offset;
+    if (floor_likely(boundary + 12 <= len) && floor_unlikely(!floor_is_2xx(p + boundary)))
+        floor_die("expected a 2xx response of %llu bytes like the first, got '%.12s'",
+                  (unsigned long long)client.response_bytes, (const char *)p + boundary);
+    conn->offset += len;
+    while (conn->offset >= client.response_bytes) {
+        conn->offset -= client.response_bytes;
+        floor_hist_record(&client.latency_ns, client.now_ns - conn->stamps_ns[conn->first], 1);
+        conn->first = conn->first + 1 == config.pipeline ? 0 : conn->first + 1;
+        conn->owed++;
+        client.responses++;
+        if (floor_unlikely(conn->owed > config.pipeline))
+            floor_die("more responses than requests");
+    }
+}
+
+static void on_recv(const struct io_uring_cqe *cqe, unsigned index)
+{
+    struct conn *conn = &client.conns[index];
+    if (floor_unlikely(cqe->res == 0))
+        floor_die("the server closed a connection");
+    if (floor_unlikely(cqe->res < 0 && cqe->res != -ENOBUFS))
+        floor_die("receive: %s", strerror(-cqe->res));
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
+        unsigned bid = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        conn_feed(conn, floor_buf(&client.bufs, bid), (size_t)cqe->res);
+        floor_buf_return(&client.bufs, bid);
+    }
+    if (floor_unlikely(!(cqe->flags & IORING_CQE_F_MORE)))
+        conn->receiving = false;
+    conn_list(conn, index);
+}
+
+static void on_send(const struct io_uring_cqe *cqe, unsigned index)
+{
+    struct conn *conn = &client.conns[index];
+    if (floor_unlikely(cqe->res < 0))
+        floor_die("send: %s", strerror(-cqe->res));
+    conn->sending = false;
+    if (conn->owed != 0)
+        conn_list(conn, index);
+}
+
+static void conn_send(struct conn *conn, unsigned index)
+{
+    /* The slots of the requests to be sent end where the oldest one in flight begins. */
+    uint32_t slot = conn->first + config.pipeline - conn->owed;
+    for (uint32_t i = 0; i < conn->owed; i++, slot++)
+        conn->stamps_ns[slot < config.pipeline ? slot : slot - config.pipeline] = client.now_ns;
+    floor_send(&client.ring, conn->fd, client.requests, conn->owed * client.request_bytes,
+               tag(KIND_SEND, index));
+    conn->owed = 0;
+    conn->sending = true;
+}
+
+static void run_ready(void)
+{
+    for (unsigned i = 0; i < client.ready_count; i++) {
+        unsigned index = client.ready[i];
+        struct conn *conn = &client.conns[index];
+        conn->listed = false;
+        if (!conn->receiving) {
+            conn->receiving = true;
+            floor_arm_recv(&client.ring, conn->fd, tag(KIND_RECV, index));
+        }
+        if (conn->owed != 0 && !conn->sending)
+            conn_send(conn, index);
+    }
+    client.ready_count = 0;
+}
+
+/* One timeout in the ring wakes the loop at `end_ns`; a timeout of each wait would cost a timer per
+ * pass. */
+static void run_until(uint64_t end_ns)
+{
+    struct __kernel_timespec ts = { .tv_sec = (long long)(end_ns / 1000000000),
+                                    .tv_nsec = (long long)(end_ns % 1000000000) };
+    struct io_uring_sqe *sqe = floor_sqe(&client.ring);
+    io_uring_prep_timeout(sqe, &ts, 0, IORING_TIMEOUT_ABS);
+    sqe->user_data = tag(KIND_TIMEOUT, 0);
+    bool expired = false;
+    while (!expired) {
+        struct io_uring_cqe cqe;
+        client.now_ns = floor_clock_ns();
+        while (floor_reap(&client.ring, &cqe)) {
+            unsigned index = (unsigned)cqe.user_data;
+            enum kind kind = (enum kind)(cqe.user_data >> 32);
+            if (kind == KIND_RECV)
+                on_recv(&cqe, index);
+            else if (kind == KIND_SEND)
+                on_send(&cqe, index);
+            else
+                expired = true;
+        }
+        floor_bufs_publish(&client.bufs);
+        run_ready();
+        if (config.spin) {
+            floor_enter(&client.ring, 0);
+            floor_spin(&client.ring, UINT64_MAX);
+        } else {
+            floor_enter(&client.ring, 1);
+        }
+    }
+}
+
+/* ---- before and after ---- */
+
+/* The server's CPU time is the sum over its threads: the scheduler's own count, in nanoseconds. */
+static uint64_t server_cpu_ns(void)
+{
+    if (config.server_pid == 0)
+        return 0;
+    char path[300];
+    snprintf(path, sizeof(path), "/proc/%u/task", config.server_pid);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        floor_die("--server-pid: %s: %s", path, strerror(errno));
+    uint64_t total = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%u/task/%.20s/schedstat", config.server_pid,
+                 entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue; /* the thread ended since */
+        unsigned long long ns = 0;
+        if (fscanf(file, "%llu", &ns) != 1)
+            floor_die("%s: no number", path);
+        fclose(file);
+        total += ns;
+    }
+    closedir(dir);
+    return total;
+}
+
+static uint64_t own_cpu_ns(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) < 0)
+        floor_die("getrusage: %s", strerror(errno));
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000U +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000U;
+}
+
+static struct sample sample_take(void)
+{
+    return (struct sample){ .wall_ns = floor_clock_ns(),
+                            .cpu_ns = own_cpu_ns(),
+                            .server_cpu_ns = server_cpu_ns() };
+}
+
+static void build_requests(void)
+{
+    static char one[REQUEST_BYTES_MAX];
+    const char *body = config.body != NULL ? config.body : "";
+    char length[64] = "";
+    if (config.body != NULL)
+        snprintf(length, sizeof(length), "Content-Length: %zu\r\n", strlen(body));
+    int len = snprintf(one, sizeof(one), "%s %s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n%s",
+                       config.method, config.path, config.headers, length, body);
+    if (len < 0 || (size_t)len >= sizeof(one))
+        floor_die("the request is over %d bytes", REQUEST_BYTES_MAX);
+    client.request_bytes = (size_t)len;
+    client.requests = floor_map(config.pipeline * client.request_bytes);
+    for (unsigned i = 0; i < config.pipeline; i++)
+        memcpy(client.requests + i * client.request_bytes, one, client.request_bytes);
+}
+
+/* One exchange on a connection of its own tells how many bytes a response has. */
+static void learn_response_bytes(void)
+{
+    int fd = floor_connect(&config.address, 0);
+    for (size_t sent = 0; sent < client.request_bytes;) {
+        ssize_t n = send(fd, client.requests + sent, client.request_bytes - sent, MSG_NOSIGNAL);
+        if (n < 0)
+            floor_die("send: %s", strerror(errno));
+        sent += (size_t)n;
+    }
+    client.response_bytes = floor_recv_response(fd);
+    close(fd);
+}
+
+static void open_conns(void)
+{
+    client.conns = floor_map(config.conns * sizeof(*client.conns));
+    client.ready = floor_map(config.conns * sizeof(*client.ready));
+    uint64_t *stamps = floor_map((size_t)config.conns * config.pipeline * sizeof(*stamps));
+    for (unsigned i = 0; i < config.conns; i++) {
+        client.conns[i] = (struct conn){ .fd = floor_connect(&config.address, 0),
+                                         .owed = config.pipeline,
+                                         .stamps_ns = stamps + (size_t)i * config.pipeline };
+        conn_list(&client.conns[i], i);
+    }
+}
+
+static void report(const struct sample *from, const struct sample *to)
+{
+    uint64_t responses = client.responses;
+    if (responses == 0)
+        floor_die("no response in the measured time");
+    double n = (double)responses;
+    double seconds = (double)(to->wall_ns - from->wall_ns) / 1e9;
+    double client_us = (double)(to->cpu_ns - from->cpu_ns) / 1e3 / n;
+    double server_us = (double)(to->server_cpu_ns - from->server_cpu_ns) / 1e3 / n;
+    double p50 = (double)floor_hist_percentile(&client.latency_ns, 0.50) / 1e3;
+    double p99 = (double)floor_hist_percentile(&client.latency_ns, 0.99) / 1e3;
+    double max = (double)client.latency_ns.max / 1e3;
+    char server_text[32] = "null";
+    if (config.server_pid != 0)
+        snprintf(server_text, sizeof(server_text), "%.3f", server_us);
+    if (config.json)
+        printf("{\"requests\": %llu, \"duration_s\": %.4f, \"requests_per_s\": %.1f, "
+               "\"client_cpu_us_per_request\": %.3f, \"server_cpu_us_per_request\": %s, "
+               "\"latency_us\": {\"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}}\n",
+               (unsigned long long)responses, seconds, n / seconds, client_us, server_text, p50,
+               p99, max);
+    else
+        printf("%llu requests in %.2f s: %.0f requests/s\n"
+               "CPU us/request: client %.2f, server %s\n"
+               "latency us: p50 %.1f, p99 %.1f, max %.1f\n",
+               (unsigned long long)responses, seconds, n / seconds, client_us, server_text, p50,
+               p99, max);
+}
+
+/* ---- options ---- */
+
+static void header_add(const char *line)
+{
+    size_t used = strlen(config.headers);
+    int n = snprintf(config.headers + used, sizeof(config.headers) - used, "%s\r\n", line);
+    if (n < 0 || (size_t)n >= sizeof(config.headers) - used)
+        floor_die("--header: too many bytes");
+}
+
+static const char usage[] =
+    "usage: floor-client --connect ADDR:PORT [options]\n"
+    "Asks in a closed loop, as fast as this machine can; all responses must have the same size.\n"
+    "  -c N                connections (64)\n"
+    "  -p N                requests in flight on each (1)\n"
+    "  -d SECONDS          measured time (2)\n"
+    "  --warmup SECONDS    time before it (0.3)\n"
+    "  --method M --path P --header 'Name: value' --body TEXT\n"
+    "                      the request (GET /api/health); --header may be repeated\n"
+    "  --server-pid PID    measure the server's CPU time too\n"
+    "  --spin              never sleep\n"
+    "  --json              print one JSON object\n";
+
+static bool option_take(int c)
+{
+    switch (c) {
+    case 'C':
+        config.address = floor_address(optarg);
+        return true;
+    case 'c':
+        config.conns = (unsigned)floor_uint("-c", optarg, 1, 1000000);
+        return true;
+    case 'p':
+        config.pipeline = (unsigned)floor_uint("-p", optarg, 1, PIPELINE_MAX);
+        return true;
+    case 'd':
+        config.duration_ns = floor_seconds_ns("-d", optarg);
+        return true;
+    case 'w':
+        config.warmup_ns = floor_seconds_ns("--warmup", optarg);
+        return true;
+    case 'm':
+        config.method = optarg;
+        return true;
+    case 'P':
+        config.path = optarg;
+        return true;
+    case 'H':
+        header_add(optarg);
+        return true;
+    case 'b':
+        config.body = optarg;
+        return true;
+    case 'S':
+        config.server_pid = (unsigned)floor_uint("--server-pid", optarg, 1, INT32_MAX);
+        return true;
+    case 's':
+        config.spin = true;
+        return true;
+    case 'j':
+        config.json = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "connect", required_argument, NULL, 'C' },
+        { "warmup", required_argument, NULL, 'w' },
+        { "method", required_argument, NULL, 'm' },
+        { "path", required_argument, NULL, 'P' },
+        { "header", required_argument, NULL, 'H' },
+        { "body", required_argument, NULL, 'b' },
+        { "server-pid", required_argument, NULL, 'S' },
+        { "spin", no_argument, NULL, 's' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    for (int c; (c = getopt_long(argc, argv, "c:p:d:", options, NULL)) != -1;) {
+        if (!option_take(c)) {
+            fputs(usage, c == 'h' ? stdout : stderr);
+            return c == 'h' ? 0 : 1;
+        }
+    }
+    if (optind < argc)
+        floor_die("unexpected argument '%s'", argv[optind]);
+    if (config.address.sin_family == 0)
+        floor_die("--connect ADDR:PORT is missing (--help tells more)");
+    if (floor_raise_nofile() < config.conns + 64)
+        floor_die("-c %u is more than the limit of descriptors allows", config.conns);
+    build_requests();
+    learn_response_bytes();
+    floor_ring_open(&client.ring, SQ_ENTRIES, CQ_ENTRIES);
+    floor_bufs_open(&client.bufs, &client.ring, RECV_BUFS, RECV_BUF_BYTES);
+    open_conns();
+    run_until(floor_clock_ns() + config.warmup_ns);
+    client.responses = 0;
+    memset(&client.latency_ns, 0, sizeof(client.latency_ns));
+    struct sample from = sample_take();
+    run_until(from.wall_ns + config.duration_ns);
+    struct sample to = sample_take();
+    report(&from, &to);
+    return 0;
+}
