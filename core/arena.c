@@ -9,7 +9,8 @@ int weir_arena_open(struct weir_arena *arena, uint64_t bytes)
 {
     WEIR_ASSERT(bytes > 0);
     bytes = weir_align_up(bytes, WEIR_PAGE);
-    /* NORESERVE: most of it is never touched, and the overcommit accounting must not refuse it for that. */
+    /* NORESERVE: most of it is never touched, and the overcommit accounting must not refuse it for
+     * that. */
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)

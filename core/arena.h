@@ -2,8 +2,9 @@
 /*
  * One anonymous mapping, carved up at open and never again.
  *
- * The mapping is reserved without being touched: a page becomes resident when its first object is used, so
- * limits can be generous and an idle engine stays small. sealed: after weir_arena_seal() taking more is a bug.
+ * The mapping is reserved without being touched: a page becomes resident when its first object is
+ * used, so limits can be generous and an idle engine stays small. sealed: after weir_arena_seal()
+ * taking more is a bug.
  */
 #ifndef WEIR_CORE_ARENA_H
 #define WEIR_CORE_ARENA_H
@@ -24,7 +25,8 @@ struct weir_arena {
 int weir_arena_open(struct weir_arena *arena, uint64_t bytes) WEIR_MUST_USE;
 void weir_arena_close(struct weir_arena *arena);
 
-/* The next `bytes`, zeroed, aligned to a power of two. The sum given to open must have room: asserted. */
+/* The next `bytes`, zeroed, aligned to a power of two. The sum given to open must have room:
+ * asserted. */
 void *weir_arena_take(struct weir_arena *arena, uint64_t bytes, uint64_t align);
 void weir_arena_seal(struct weir_arena *arena);
 

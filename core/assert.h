@@ -4,7 +4,8 @@
  *
  *   WEIR_ASSERT        always on: a crash is cheaper than an answer on the wrong socket
  *   WEIR_DEBUG_ASSERT  on in debug and sanitizer builds: for measured hot loops
- *   WEIR_NEVER(x)      believed impossible: fails in debug builds, takes the safe branch in release builds
+ *   WEIR_NEVER(x)      believed impossible: fails in debug builds, takes the safe branch in release
+ * builds
  */
 #ifndef WEIR_CORE_ASSERT_H
 #define WEIR_CORE_ASSERT_H
@@ -24,13 +25,13 @@ void weir_assert_set_context(void (*print)(void *arg), void *arg);
 /* For measuring what the assertions cost, nothing else: see README. */
 #define WEIR_ASSERT(x) ((void)sizeof(x))
 #else
-#define WEIR_ASSERT(x)                                                                             \
-    (WEIR_LIKELY(x) ? (void)0 : weir_assert_failed(#x, __FILE__, __LINE__))
+#define WEIR_ASSERT(x) (WEIR_LIKELY(x) ? (void)0 : weir_assert_failed(#x, __FILE__, __LINE__))
 #endif
 
 #ifdef WEIR_DEBUG
 #define WEIR_DEBUG_ASSERT(x) WEIR_ASSERT(x)
-#define WEIR_NEVER(x)        (WEIR_UNLIKELY(x) ? (weir_assert_failed("NEVER: " #x, __FILE__, __LINE__), true) : false)
+#define WEIR_NEVER(x)                                                                              \
+    (WEIR_UNLIKELY(x) ? (weir_assert_failed("NEVER: " #x, __FILE__, __LINE__), true) : false)
 #else
 #define WEIR_DEBUG_ASSERT(x) ((void)sizeof(x))
 #define WEIR_NEVER(x)        WEIR_UNLIKELY(x)

@@ -7,7 +7,8 @@
  *   2. read the clock, once
  *   3. reap: dispatch each completion by its kind
  *   4. run the tasks other threads posted, then the timers that are due
- *   5. run the ready list, then flush: one send per connection, gathering everything steps 3 to 5 queued
+ *   5. run the ready list, then flush: one send per connection, gathering everything steps 3 to 5
+ * queued
  *   6. give the receive buffers back: one release store
  *
  * Timers come before the flush so that an answer a timer gives leaves in the same pass.
@@ -42,7 +43,8 @@ uint64_t weir_engine_now_ns(const struct weir_engine *engine)
     return engine->now_ns;
 }
 
-/* ---- Slots ------------------------------------------------------------------------------------------ */
+/* ---- Slots
+ * ------------------------------------------------------------------------------------------ */
 
 struct weir_slot *weir_slot_get(struct weir_engine *engine)
 {
@@ -73,14 +75,16 @@ uint32_t weir_slots_free(const struct weir_engine *engine)
     return engine->slots.count - engine->slots.used;
 }
 
-void weir_engine_set_handler(struct weir_engine *engine, enum weir_op_kind kind, weir_on_done *handler)
+void weir_engine_set_handler(struct weir_engine *engine, enum weir_op_kind kind,
+                             weir_on_done *handler)
 {
     WEIR_ASSERT(kind < WEIR_OP_COUNT);
     WEIR_ASSERT(engine->on_done[kind] == NULL || engine->on_done[kind] == handler);
     engine->on_done[kind] = handler;
 }
 
-/* ---- Operations ------------------------------------------------------------------------------------- */
+/* ---- Operations
+ * ------------------------------------------------------------------------------------- */
 
 static uint64_t user_data(const struct weir_slot *slot, enum weir_op_kind kind)
 {
@@ -107,13 +111,15 @@ void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd)
     engine->ring->ops->recv_multi(engine->ring, fd, op_begin(engine, slot, WEIR_OP_RECV));
 }
 
-void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd, struct weir_slice data)
+void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd,
+                  struct weir_slice data)
 {
     WEIR_ASSERT(data.len > 0);
     engine->ring->ops->send(engine->ring, fd, data, op_begin(engine, slot, WEIR_OP_SEND));
 }
 
-void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd, const struct msghdr *msg)
+void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd,
+                     const struct msghdr *msg)
 {
     WEIR_ASSERT(msg->msg_iovlen > 0);
     engine->ring->ops->sendmsg(engine->ring, fd, msg, op_begin(engine, slot, WEIR_OP_SEND));
@@ -122,7 +128,8 @@ void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd,
 void weir_op_connect(struct weir_engine *engine, struct weir_slot *slot, int fd,
                      const struct sockaddr *addr, socklen_t bytes)
 {
-    engine->ring->ops->connect(engine->ring, fd, addr, bytes, op_begin(engine, slot, WEIR_OP_CONNECT));
+    engine->ring->ops->connect(engine->ring, fd, addr, bytes,
+                               op_begin(engine, slot, WEIR_OP_CONNECT));
 }
 
 void weir_op_cancel(struct weir_engine *engine, struct weir_slot *slot, int fd)
@@ -130,14 +137,16 @@ void weir_op_cancel(struct weir_engine *engine, struct weir_slot *slot, int fd)
     engine->ring->ops->cancel_fd(engine->ring, fd, op_begin(engine, slot, WEIR_OP_CANCEL));
 }
 
-void weir_op_cancel_kind(struct weir_engine *engine, struct weir_slot *slot, enum weir_op_kind victim)
+void weir_op_cancel_kind(struct weir_engine *engine, struct weir_slot *slot,
+                         enum weir_op_kind victim)
 {
     enum weir_op_kind kind = victim == WEIR_OP_ACCEPT ? WEIR_OP_ACCEPT_CANCEL : WEIR_OP_CANCEL;
     uint64_t target = user_data(slot, victim);
     engine->ring->ops->cancel(engine->ring, target, op_begin(engine, slot, kind));
 }
 
-void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind, const struct weir_slot *slot, int res)
+void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind,
+                     const struct weir_slot *slot, int res)
 {
     engine->stats.unexpected++;
     weir_trace_add(&engine->trace, (struct weir_trace_event){ .pass = engine->stats.passes,
@@ -147,7 +156,8 @@ void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind, const s
                                                               .flags = 0xff });
 }
 
-/* ---- The pass --------------------------------------------------------------------------------------- */
+/* ---- The pass
+ * --------------------------------------------------------------------------------------- */
 
 static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
 {
@@ -214,7 +224,8 @@ static bool has_work(const struct weir_engine *engine)
 {
     const struct weir_cqe *cqe;
     return !weir_list_empty(&engine->ready) || !weir_list_empty(&engine->flush) ||
-           weir_mailbox_pending(&engine->mailbox) || engine->ring->ops->peek(engine->ring, &cqe) > 0;
+           weir_mailbox_pending(&engine->mailbox) ||
+           engine->ring->ops->peek(engine->ring, &cqe) > 0;
 }
 
 static int enter(struct weir_engine *engine, bool wait, uint64_t deadline_ns)
@@ -226,10 +237,11 @@ static int enter(struct weir_engine *engine, bool wait, uint64_t deadline_ns)
 }
 
 /*
- * Waking a sleeping thread takes the kernel tens of microseconds (50 on the virtual machines measured), which a
- * timer would be late by. So the engine learns how late it is woken, asks to be woken that much earlier, and
- * passes without waiting until the deadline is there. Growing fast and shrinking slowly, the lead covers most
- * wake-ups; its bound is the most CPU time that one timer may cost.
+ * Waking a sleeping thread takes the kernel tens of microseconds (50 on the virtual machines
+ * measured), which a timer would be late by. So the engine learns how late it is woken, asks to be
+ * woken that much earlier, and passes without waiting until the deadline is there. Growing fast and
+ * shrinking slowly, the lead covers most wake-ups; its bound is the most CPU time that one timer
+ * may cost.
  */
 #define WAKE_LEAD_NS_MAX 100000u
 
@@ -248,8 +260,9 @@ static void wake_lead_learn(struct weir_engine *engine, uint64_t asked_ns)
 static int pass(struct weir_engine *engine, uint64_t until_ns)
 {
     uint64_t timer = weir_wheel_next_ns(&engine->wheel);
-    uint64_t early = timer == WEIR_NO_DEADLINE || timer < engine->wake_lead_ns ? timer
-                                                                                : timer - engine->wake_lead_ns;
+    uint64_t early = timer == WEIR_NO_DEADLINE || timer < engine->wake_lead_ns
+                         ? timer
+                         : timer - engine->wake_lead_ns;
     uint64_t deadline = weir_min_u64(until_ns, early);
     bool wait = deadline > engine->now_ns && !has_work(engine);
     int rc = enter(engine, wait, deadline);
@@ -285,7 +298,8 @@ int weir_engine_run_once(struct weir_engine *engine, uint64_t wait_ns)
     WEIR_ASSERT(engine->depth == 0);
     /* The clock may be old: the caller can have been away since the last pass. */
     engine->now_ns = engine->ring->ops->now_ns(engine->ring);
-    uint64_t until = wait_ns > WEIR_NO_DEADLINE - engine->now_ns ? WEIR_NO_DEADLINE : engine->now_ns + wait_ns;
+    uint64_t until =
+        wait_ns > WEIR_NO_DEADLINE - engine->now_ns ? WEIR_NO_DEADLINE : engine->now_ns + wait_ns;
     int rc = pass(engine, until);
     /* What this pass queued must be under way before the caller goes elsewhere. */
     if (rc == 0 && engine->ring->ops->unsubmitted(engine->ring))
@@ -303,7 +317,8 @@ void weir_engine_post(struct weir_engine *engine, struct weir_task *task)
     weir_mailbox_post(&engine->mailbox, task);
 }
 
-/* ---- Timers ----------------------------------------------------------------------------------------- */
+/* ---- Timers
+ * ----------------------------------------------------------------------------------------- */
 
 void weir_timer_init(struct weir_timer *timer, weir_timer_fn *on_fire, void *ctx)
 {
@@ -329,7 +344,8 @@ void weir_timer_cancel(struct weir_timer *timer)
     timer->engine = NULL;
 }
 
-/* ---- Doorbell --------------------------------------------------------------------------------------- */
+/* ---- Doorbell
+ * --------------------------------------------------------------------------------------- */
 
 static void doorbell_arm(struct weir_engine *engine)
 {
@@ -339,7 +355,8 @@ static void doorbell_arm(struct weir_engine *engine)
 }
 
 /* The ring's work is done by waking the loop: the mailbox is looked at in every pass. */
-static void doorbell_on_done(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+static void doorbell_on_done(struct weir_engine *engine, struct weir_slot *slot,
+                             const struct weir_done *done)
 {
     WEIR_ASSERT(done->last);
     if (done->res < 0 && done->res != -EAGAIN && done->res != -EINTR) {
@@ -350,7 +367,8 @@ static void doorbell_on_done(struct weir_engine *engine, struct weir_slot *slot,
     doorbell_arm(engine);
 }
 
-/* ---- Configuration, open, close --------------------------------------------------------------------- */
+/* ---- Configuration, open, close
+ * --------------------------------------------------------------------- */
 
 void weir_engine_config_init_size(struct weir_engine_config *cfg, uint32_t size)
 {
@@ -374,7 +392,8 @@ static int pow2_check(const char *name, uint64_t value)
 {
     if (weir_is_pow2(value))
         return 0;
-    return weir_fail(-EINVAL, "%s is %llu; it must be a power of two", name, (unsigned long long)value);
+    return weir_fail(-EINVAL, "%s is %llu; it must be a power of two", name,
+                     (unsigned long long)value);
 }
 
 static int config_check(const struct weir_engine_config *cfg)
@@ -382,8 +401,8 @@ static int config_check(const struct weir_engine_config *cfg)
     int rc;
     struct weir_slice bad;
     if (cfg->size != sizeof *cfg)
-        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_engine_config_init()", cfg->size,
-                         sizeof *cfg);
+        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_engine_config_init()",
+                         cfg->size, sizeof *cfg);
     const struct weir_range ranges[] = {
         { "conns_max", cfg->conns_max, 1, 1u << 20 },
         { "recv_bufs_max", cfg->recv_bufs_max, 2, 32768 },
@@ -401,8 +420,8 @@ static int config_check(const struct weir_engine_config *cfg)
         (rc = pow2_check("cq_entries", cfg->cq_entries)) < 0)
         return rc;
     if (cfg->cq_entries < cfg->sq_entries)
-        return weir_fail(-EINVAL, "cq_entries is %u; it must be at least sq_entries, %u", cfg->cq_entries,
-                         cfg->sq_entries);
+        return weir_fail(-EINVAL, "cq_entries is %u; it must be at least sq_entries, %u",
+                         cfg->cq_entries, cfg->sq_entries);
     if (cfg->cpu < -1 || cfg->cpu >= CPU_SETSIZE)
         return weir_fail(-EINVAL, "cpu is %d; it must be -1 ... %d", cfg->cpu, CPU_SETSIZE - 1);
     if (!weir_ring_uring_features_valid(cfg->ring_disable, &bad))
@@ -459,10 +478,12 @@ int64_t weir_engine_memory_bytes(const struct weir_engine_config *cfg)
     sum += weir_ring_uring_bytes(&rcfg);
     /* every socket, and the doorbell */
     sum += weir_pool_bytes(WEIR_SLOT_BYTES, slots_count(cfg));
-    /* receive buffers: all of them are with the kernel between two passes, so a pass never starves itself */
+    /* receive buffers: all of them are with the kernel between two passes, so a pass never starves
+     * itself */
     sum += weir_arena_cost((uint64_t)cfg->recv_bufs_max * buf_stride(cfg), WEIR_PAGE);
     /* queued output */
-    sum += weir_arena_cost(WEIR_PAGE, WEIR_PAGE); /* page border, so that it can be locked on its own */
+    sum += weir_arena_cost(WEIR_PAGE,
+                           WEIR_PAGE); /* page border, so that it can be locked on its own */
     sum += weir_pool_bytes(WEIR_CHUNK_BYTES, chunks_count(cfg));
     /* input that waits */
     sum += weir_pool_bytes(stash_stride(cfg), stash_count(cfg));
@@ -489,7 +510,8 @@ static int pin(int32_t cpu)
     CPU_ZERO(&set);
     CPU_SET((unsigned)cpu, &set);
     if (sched_setaffinity(0, sizeof set, &set) < 0)
-        return weir_fail(-errno, "cpu: cannot pin the thread to CPU %d: %s", cpu, weir_err_name(-errno));
+        return weir_fail(-errno, "cpu: cannot pin the thread to CPU %d: %s", cpu,
+                         weir_err_name(-errno));
     return 0;
 }
 
@@ -507,7 +529,8 @@ static void pools_open(struct weir_engine *engine, const struct weir_engine_conf
     struct weir_arena *arena = &engine->arena;
     weir_pool_open(&engine->slots, arena, WEIR_SLOT_BYTES, slots_count(cfg));
     engine->buf_stride = buf_stride(cfg);
-    engine->bufs = weir_arena_take(arena, (uint64_t)cfg->recv_bufs_max * engine->buf_stride, WEIR_PAGE);
+    engine->bufs =
+        weir_arena_take(arena, (uint64_t)cfg->recv_bufs_max * engine->buf_stride, WEIR_PAGE);
     (void)weir_arena_take(arena, 0, WEIR_PAGE);
     weir_pool_open(&engine->chunks, arena, WEIR_CHUNK_BYTES, chunks_count(cfg));
     weir_pool_open(&engine->stash, arena, stash_stride(cfg), stash_count(cfg));

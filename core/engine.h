@@ -15,9 +15,10 @@
 #include <weir/engine.h>
 
 /*
- * Output memory comes in chunks of 65 cache lines: 4 KiB of bytes behind a small head, so that 16 pipelined answers
- * of usual size are one piece and leave by a plain send (2 to 7 % of their CPU time against 2 KiB). The odd number
- * of lines spreads the chunks over the sets of the caches; a power of two would put all heads into a few.
+ * Output memory comes in chunks of 65 cache lines: 4 KiB of bytes behind a small head, so that 16
+ * pipelined answers of usual size are one piece and leave by a plain send (2 to 7 % of their CPU
+ * time against 2 KiB). The odd number of lines spreads the chunks over the sets of the caches; a
+ * power of two would put all heads into a few.
  */
 #define WEIR_CHUNK_BYTES (65 * WEIR_CACHE_LINE)
 
@@ -36,7 +37,8 @@ struct weir_gather {
     struct iovec parts[WEIR_SEND_PARTS_MAX];
 };
 
-/* Something to be done once in this pass (or the next, when it is put on the list by another such thing). */
+/* Something to be done once in this pass (or the next, when it is put on the list by another such
+ * thing). */
 struct weir_ready {
     struct weir_list link;
     void (*run)(struct weir_ready *ready);
@@ -58,7 +60,8 @@ struct weir_engine {
     struct weir_gather *gathers;
     uint32_t gathers_max, gathers_used;
     uint32_t stash_block_bytes;
-    uint32_t depth; /* > 0 inside a pass: open and close calls of the application are refused by assertion */
+    uint32_t depth;  /* > 0 inside a pass: open and close calls of the application are refused by
+                        assertion */
     uint32_t owners; /* servers, clients open */
     struct weir_engine_stats stats;
     struct weir_trace trace;
@@ -77,6 +80,7 @@ static inline void weir_ready_push(struct weir_list *list, struct weir_ready *re
 }
 
 /* A result that no rule covers: counted and traced; the caller closes that connection only. */
-void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind, const struct weir_slot *slot, int res);
+void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind,
+                     const struct weir_slot *slot, int res);
 
 #endif

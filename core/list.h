@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intrusive doubly linked list with a sentinel head. A node that is in no list points at itself, so that
- * "is it linked" is answerable and removing is O(1) and safe to repeat.
+ * Intrusive doubly linked list with a sentinel head. A node that is in no list points at itself, so
+ * that "is it linked" is answerable and removing is O(1) and safe to repeat.
  */
 #ifndef WEIR_CORE_LIST_H
 #define WEIR_CORE_LIST_H
@@ -14,7 +14,8 @@ struct weir_list {
     struct weir_list *next, *prev;
 };
 
-#define weir_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define weir_container_of(ptr, type, member)                                                       \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void weir_list_init(struct weir_list *list)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks from any thread to the engine's. Lock-free: posters push onto a stack, the engine takes the whole
- * stack at once and turns it round, so that tasks of one thread run in the order posted.
+ * Tasks from any thread to the engine's. Lock-free: posters push onto a stack, the engine takes the
+ * whole stack at once and turns it round, so that tasks of one thread run in the order posted.
  *
  * The doorbell is an eventfd: rung only when the stack was empty, so a burst costs one system call.
  */

@@ -2,15 +2,17 @@
 /*
  * Operations and the slots that own them.
  *
- * A slot is a place for one socket: a connection, a listener, the engine's doorbell. user_data names an
- * operation as kind 8 | generation 24 | slot index 32. The generation changes whenever a slot is given back,
- * so a completion of an earlier life is recognised and dropped (its buffer is still given back).
+ * A slot is a place for one socket: a connection, a listener, the engine's doorbell. user_data
+ * names an operation as kind 8 | generation 24 | slot index 32. The generation changes whenever a
+ * slot is given back, so a completion of an earlier life is recognised and dropped (its buffer is
+ * still given back).
  *
- * slot->inflight counts operations from the moment they are queued until their last completion is being
- * handled. Close is a join: stop queuing, cancel, wait until inflight is 0, only then give the slot back.
+ * slot->inflight counts operations from the moment they are queued until their last completion is
+ * being handled. Close is a join: stop queuing, cancel, wait until inflight is 0, only then give
+ * the slot back.
  *
- * A completion handler may queue operations, set timers and call the application; it never enters the
- * kernel, never reaps, never recurses into the loop.
+ * A completion handler may queue operations, set timers and call the application; it never enters
+ * the kernel, never reaps, never recurses into the loop.
  */
 #ifndef WEIR_CORE_OP_H
 #define WEIR_CORE_OP_H
@@ -45,16 +47,18 @@ struct weir_slot {
 
 /* A completion as its handler sees it. */
 struct weir_done {
-    int32_t res;             /* count or -errno */
-    bool last;               /* the operation is over */
-    bool notif;              /* zero copy: the memory is free again */
-    struct weir_slice data;  /* receive: the bytes, valid until the handler returns */
+    int32_t res;            /* count or -errno */
+    bool last;              /* the operation is over */
+    bool notif;             /* zero copy: the memory is free again */
+    struct weir_slice data; /* receive: the bytes, valid until the handler returns */
 };
 
-typedef void weir_on_done(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done);
+typedef void weir_on_done(struct weir_engine *engine, struct weir_slot *slot,
+                          const struct weir_done *done);
 
 /* The handler of a kind; set once when the first owner of that kind is opened. */
-void weir_engine_set_handler(struct weir_engine *engine, enum weir_op_kind kind, weir_on_done *handler);
+void weir_engine_set_handler(struct weir_engine *engine, enum weir_op_kind kind,
+                             weir_on_done *handler);
 
 /* A slot, zeroed behind its head; NULL when conns_max are in use. */
 struct weir_slot *weir_slot_get(struct weir_engine *engine);
@@ -63,13 +67,16 @@ uint32_t weir_slots_free(const struct weir_engine *engine);
 
 void weir_op_accept(struct weir_engine *engine, struct weir_slot *slot, int fd, bool multi);
 void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd);
-void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd, struct weir_slice data);
-void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd, const struct msghdr *msg);
+void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd,
+                  struct weir_slice data);
+void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd,
+                     const struct msghdr *msg);
 void weir_op_connect(struct weir_engine *engine, struct weir_slot *slot, int fd,
                      const struct sockaddr *addr, socklen_t bytes);
 /* Cancel all operations on fd. */
 void weir_op_cancel(struct weir_engine *engine, struct weir_slot *slot, int fd);
 /* Cancel the slot's operation of kind `victim` only: its receive, or a listener's accept. */
-void weir_op_cancel_kind(struct weir_engine *engine, struct weir_slot *slot, enum weir_op_kind victim);
+void weir_op_cancel_kind(struct weir_engine *engine, struct weir_slot *slot,
+                         enum weir_op_kind victim);
 
 #endif

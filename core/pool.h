@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fixed-size objects from an arena. Last in, first out, so that what is hot stays hot; objects that were
- * never used are taken only when the free list is empty, so that their pages stay untouched.
+ * Fixed-size objects from an arena. Last in, first out, so that what is hot stays hot; objects that
+ * were never used are taken only when the free list is empty, so that their pages stay untouched.
  *
  * The first pointer of a free object links the free list; the rest keeps what the owner left in it.
  */
@@ -37,7 +37,8 @@ static inline void weir_pool_open(struct weir_pool *pool, struct weir_arena *are
     };
 }
 
-/* An object, or NULL when all are out. A fresh one is zeroed; a used one is as its owner left it. */
+/* An object, or NULL when all are out. A fresh one is zeroed; a used one is as its owner left it.
+ */
 static inline void *weir_pool_get(struct weir_pool *pool)
 {
     void *object = pool->free;
@@ -66,7 +67,8 @@ static inline void *weir_pool_at(const struct weir_pool *pool, uint32_t index)
 static inline void weir_pool_put(struct weir_pool *pool, void *object)
 {
     WEIR_ASSERT(pool->used > 0);
-    WEIR_DEBUG_ASSERT((uint8_t *)object >= pool->base && weir_pool_index(pool, object) < pool->fresh);
+    WEIR_DEBUG_ASSERT((uint8_t *)object >= pool->base &&
+                      weir_pool_index(pool, object) < pool->fresh);
     WEIR_DEBUG_ASSERT(((uint64_t)((uint8_t *)object - pool->base)) % pool->stride == 0);
     WEIR_DEBUG_ASSERT(object != pool->free);
     memcpy(object, &pool->free, sizeof pool->free);

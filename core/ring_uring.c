@@ -2,13 +2,14 @@
 /*
  * The io_uring twin of the seam.
  *
- * Set-up is done with the bare system calls: liburing 2.3, the oldest supported, corrupts a ring without
- * submission array in its own set-up, and its submit-and-wait does not always ask for events, so that the
- * deferred work of a DEFER_TASKRUN ring would starve. Its structures, prep helpers and mmap are used.
+ * Set-up is done with the bare system calls: liburing 2.3, the oldest supported, corrupts a ring
+ * without submission array in its own set-up, and its submit-and-wait does not always ask for
+ * events, so that the deferred work of a DEFER_TASKRUN ring would starve. Its structures, prep
+ * helpers and mmap are used.
  *
- * Required (Linux 6.1): SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL, CLAMP, CQSIZE, TASKRUN_FLAG, R_DISABLED,
- * EXT_ARG, NODROP, provided-buffer rings, multishot accept and receive. Optional features are found by trial
- * or by the kernel's feature bits, never by version.
+ * Required (Linux 6.1): SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL, CLAMP, CQSIZE, TASKRUN_FLAG,
+ * R_DISABLED, EXT_ARG, NODROP, provided-buffer rings, multishot accept and receive. Optional
+ * features are found by trial or by the kernel's feature bits, never by version.
  */
 #include "core/ring.h"
 #include "core/assert.h"
@@ -25,30 +26,40 @@
 #include <weir/engine.h>
 
 /* Newer than the headers of liburing 2.3; values of the kernel's UAPI. */
-#define SETUP_NO_SQARRAY  (1u << 16) /* 6.6 */
-#define FEAT_MIN_TIMEOUT  (1u << 15) /* 6.12, came together with ABS_TIMER */
-#define FEAT_NO_IOWAIT    (1u << 17) /* 6.15 */
-#define ENTER_ABS_TIMER   (1u << 5)
-#define ENTER_NO_IOWAIT   (1u << 7)
+#define SETUP_NO_SQARRAY (1u << 16) /* 6.6 */
+#define FEAT_MIN_TIMEOUT (1u << 15) /* 6.12, came together with ABS_TIMER */
+#define FEAT_NO_IOWAIT   (1u << 17) /* 6.15 */
+#define ENTER_ABS_TIMER  (1u << 5)
+#define ENTER_NO_IOWAIT  (1u << 7)
 
 #define SETUP_REQUIRED                                                                             \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |           \
-     IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED)
+     IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG |                        \
+     IORING_SETUP_R_DISABLED)
 #define FEATURES_REQUIRED (IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE)
 
 #define BUF_GROUP 0
 
 _Static_assert(sizeof(struct weir_cqe) == sizeof(struct io_uring_cqe), "read in place");
-_Static_assert(offsetof(struct weir_cqe, res) == offsetof(struct io_uring_cqe, res), "read in place");
-_Static_assert(offsetof(struct weir_cqe, flags) == offsetof(struct io_uring_cqe, flags), "read in place");
+_Static_assert(offsetof(struct weir_cqe, res) == offsetof(struct io_uring_cqe, res),
+               "read in place");
+_Static_assert(offsetof(struct weir_cqe, flags) == offsetof(struct io_uring_cqe, flags),
+               "read in place");
 _Static_assert(WEIR_CQE_BUFFER == IORING_CQE_F_BUFFER, "kernel's value");
 _Static_assert(WEIR_CQE_MORE == IORING_CQE_F_MORE, "kernel's value");
 _Static_assert(WEIR_CQE_NONEMPTY == IORING_CQE_F_SOCK_NONEMPTY, "kernel's value");
 _Static_assert(WEIR_CQE_NOTIF == IORING_CQE_F_NOTIF, "kernel's value");
 _Static_assert(WEIR_CQE_BUF_SHIFT == IORING_CQE_BUFFER_SHIFT, "kernel's value");
 
-enum feature { FEATURE_NO_SQARRAY, FEATURE_RING_FD, FEATURE_ABS_TIMER, FEATURE_NO_IOWAIT, FEATURE_COUNT };
-static const char *const feature_names[FEATURE_COUNT] = { "no_sqarray", "ring_fd", "abs_timer", "no_iowait" };
+enum feature {
+    FEATURE_NO_SQARRAY,
+    FEATURE_RING_FD,
+    FEATURE_ABS_TIMER,
+    FEATURE_NO_IOWAIT,
+    FEATURE_COUNT
+};
+static const char *const feature_names[FEATURE_COUNT] = { "no_sqarray", "ring_fd", "abs_timer",
+                                                          "no_iowait" };
 const char weir_ring_uring_features[] = "no_sqarray,ring_fd,abs_timer,no_iowait";
 
 struct uring {
@@ -66,7 +77,8 @@ struct uring {
     uint32_t buf_bytes, buf_stride, buf_mask, bufs_count;
     uint32_t bufs_pending;
 
-    /* Operations that found the submission queue full although it had just been handed on: see uring_sqe(). */
+    /* Operations that found the submission queue full although it had just been handed on: see
+     * uring_sqe(). */
     struct io_uring_sqe *backlog;
     uint32_t backlog_max, backlog_head, backlog_count;
 };
@@ -76,14 +88,16 @@ static struct uring *uring_of(struct weir_ring *ring)
     return (struct uring *)(void *)ring;
 }
 
-/* ---- Submission ---------------------------------------------------------------------------------- */
+/* ---- Submission
+ * ---------------------------------------------------------------------------------- */
 
 static uint32_t sq_used(const struct uring *u)
 {
     return u->ring.sq.sqe_tail - __atomic_load_n(u->ring.sq.khead, __ATOMIC_ACQUIRE);
 }
 
-static int enter_call(struct uring *u, uint32_t wait_nr, uint32_t flags, void *arg, size_t arg_bytes)
+static int enter_call(struct uring *u, uint32_t wait_nr, uint32_t flags, void *arg,
+                      size_t arg_bytes)
 {
     /* The kernel must see the entries before the tail. */
     __atomic_store_n(u->ring.sq.ktail, u->ring.sq.sqe_tail, __ATOMIC_RELEASE);
@@ -104,9 +118,9 @@ static struct io_uring_sqe *sqe_next(struct uring *u)
 }
 
 /*
- * A free entry. When the queue is full it is handed to the kernel without waiting; when even that makes no
- * room (the kernel is short of memory: -EAGAIN, -EBUSY) the operation is kept in the backlog until an enter
- * succeeds, so that no caller needs an answer for "cannot queue".
+ * A free entry. When the queue is full it is handed to the kernel without waiting; when even that
+ * makes no room (the kernel is short of memory: -EAGAIN, -EBUSY) the operation is kept in the
+ * backlog until an enter succeeds, so that no caller needs an answer for "cannot queue".
  */
 static struct io_uring_sqe *uring_sqe(struct uring *u)
 {
@@ -134,7 +148,8 @@ static void backlog_drain(struct uring *u)
 static void uring_accept(struct weir_ring *ring, int fd, bool multi, uint64_t user_data)
 {
     struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
-    /* No address storage: a multishot accept would overwrite it; getpeername() when somebody asks. */
+    /* No address storage: a multishot accept would overwrite it; getpeername() when somebody asks.
+     */
     io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (multi)
         sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
@@ -150,7 +165,8 @@ static void uring_recv_multi(struct weir_ring *ring, int fd, uint64_t user_data)
     sqe->user_data = user_data;
 }
 
-static void uring_read(struct weir_ring *ring, int fd, void *data, uint32_t bytes, uint64_t user_data)
+static void uring_read(struct weir_ring *ring, int fd, void *data, uint32_t bytes,
+                       uint64_t user_data)
 {
     struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
     io_uring_prep_read(sqe, fd, data, bytes, 0);
@@ -164,15 +180,16 @@ static void uring_send(struct weir_ring *ring, int fd, struct weir_slice data, u
     sqe->user_data = user_data;
 }
 
-static void uring_sendmsg(struct weir_ring *ring, int fd, const struct msghdr *msg, uint64_t user_data)
+static void uring_sendmsg(struct weir_ring *ring, int fd, const struct msghdr *msg,
+                          uint64_t user_data)
 {
     struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
     io_uring_prep_sendmsg(sqe, fd, msg, MSG_NOSIGNAL);
     sqe->user_data = user_data;
 }
 
-static void uring_connect(struct weir_ring *ring, int fd, const struct sockaddr *addr, socklen_t bytes,
-                          uint64_t user_data)
+static void uring_connect(struct weir_ring *ring, int fd, const struct sockaddr *addr,
+                          socklen_t bytes, uint64_t user_data)
 {
     struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
     io_uring_prep_connect(sqe, fd, addr, bytes);
@@ -199,7 +216,8 @@ static bool uring_unsubmitted(const struct weir_ring *ring)
     return u->backlog_count > 0 || sq_used(u) > 0;
 }
 
-/* ---- Enter and reap -------------------------------------------------------------------------------- */
+/* ---- Enter and reap
+ * -------------------------------------------------------------------------------- */
 
 static uint64_t uring_now_ns(const struct weir_ring *ring)
 {
@@ -225,8 +243,11 @@ static int uring_enter(struct weir_ring *ring, bool wait, uint64_t deadline_ns)
 {
     struct uring *u = uring_of(ring);
     uint32_t flags = IORING_ENTER_GETEVENTS;
-    if (WEIR_UNLIKELY(u->backlog_count > 0))
+    if (WEIR_UNLIKELY(u->backlog_count > 0)) {
         backlog_drain(u);
+        /* What is still in the backlog may be what the wait would be for. */
+        wait = wait && u->backlog_count == 0;
+    }
     if (WEIR_UNLIKELY(__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW))
         u->base.counters.cq_overflows++;
     if (!wait)
@@ -268,7 +289,8 @@ static void uring_advance(struct weir_ring *ring, uint32_t count)
     __atomic_store_n(u->ring.cq.khead, *u->ring.cq.khead + count, __ATOMIC_RELEASE);
 }
 
-/* ---- Provided buffers ------------------------------------------------------------------------------ */
+/* ---- Provided buffers
+ * ------------------------------------------------------------------------------ */
 
 static void uring_buf_put(struct weir_ring *ring, uint32_t index)
 {
@@ -307,9 +329,10 @@ static int bufs_open(struct uring *u, const struct weir_ring_config *cfg)
                                     .bgid = BUF_GROUP };
     int rc = io_uring_register_buf_ring(&u->ring, &reg, 0);
     if (rc < 0)
-        return weir_fail(rc == -EINVAL ? WEIR_E_UNSUPPORTED : rc,
-                         "registering %u receive buffers failed: %s (Linux 5.19 or newer is needed)",
-                         cfg->bufs_count, weir_err_name(rc));
+        return weir_fail(
+            rc == -EINVAL ? WEIR_E_UNSUPPORTED : rc,
+            "registering %u receive buffers failed: %s (Linux 5.19 or newer is needed)",
+            cfg->bufs_count, weir_err_name(rc));
     io_uring_buf_ring_init(u->buf_ring);
     for (uint32_t i = 0; i < cfg->bufs_count; i++)
         uring_buf_put(&u->base, i);
@@ -317,12 +340,14 @@ static int bufs_open(struct uring *u, const struct weir_ring_config *cfg)
     return 0;
 }
 
-/* ---- Open and close -------------------------------------------------------------------------------- */
+/* ---- Open and close
+ * -------------------------------------------------------------------------------- */
 
 static uint32_t feature_bit(struct weir_slice name)
 {
     for (uint32_t i = 0; i < FEATURE_COUNT; i++)
-        if (name.len == strlen(feature_names[i]) && memcmp(name.ptr, feature_names[i], name.len) == 0)
+        if (name.len == strlen(feature_names[i]) &&
+            memcmp(name.ptr, feature_names[i], name.len) == 0)
             return 1u << i;
     return 0;
 }
@@ -378,8 +403,9 @@ static int setup_failed(int rc, const struct weir_ring_config *cfg)
     case -EPERM:
         switch (sysctl_io_uring_disabled()) {
         case 2:
-            return weir_fail(rc, "io_uring is forbidden for everybody: sysctl "
-                                 "kernel.io_uring_disabled is 2 (sysctl -w kernel.io_uring_disabled=0)");
+            return weir_fail(
+                rc, "io_uring is forbidden for everybody: sysctl "
+                    "kernel.io_uring_disabled is 2 (sysctl -w kernel.io_uring_disabled=0)");
         case 1:
             return weir_fail(rc, "io_uring is forbidden for this user: sysctl "
                                  "kernel.io_uring_disabled is 1 (join the group of sysctl "
@@ -390,11 +416,13 @@ static int setup_failed(int rc, const struct weir_ring_config *cfg)
                                  "io_uring_setup, io_uring_enter and io_uring_register)");
         }
     case -EINVAL:
-        return weir_fail(WEIR_E_UNSUPPORTED, "this kernel's io_uring is too old: Linux 6.1 or newer is "
-                                             "needed (IORING_SETUP_DEFER_TASKRUN)");
+        return weir_fail(WEIR_E_UNSUPPORTED,
+                         "this kernel's io_uring is too old: Linux 6.1 or newer is "
+                         "needed (IORING_SETUP_DEFER_TASKRUN)");
     case -ENOMEM:
-        return weir_fail(rc, "no memory for a ring of %u + %u entries: raise the locked-memory limit "
-                             "(ulimit -l) or the memory limit of the cgroup",
+        return weir_fail(rc,
+                         "no memory for a ring of %u + %u entries: raise the locked-memory limit "
+                         "(ulimit -l) or the memory limit of the cgroup",
                          cfg->sq_entries, cfg->cq_entries);
     case -EMFILE:
     case -ENFILE:
@@ -410,7 +438,8 @@ static int setup(struct uring *u, const struct weir_ring_config *cfg, uint32_t d
     uint32_t optional = disabled & (1u << FEATURE_NO_SQARRAY) ? 0 : SETUP_NO_SQARRAY;
     int fd;
     for (;;) {
-        p = (struct io_uring_params){ .flags = SETUP_REQUIRED | optional, .cq_entries = cfg->cq_entries };
+        p = (struct io_uring_params){ .flags = SETUP_REQUIRED | optional,
+                                      .cq_entries = cfg->cq_entries };
         fd = io_uring_setup(cfg->sq_entries, &p);
         if (fd != -EINVAL || optional == 0)
             break;
@@ -427,8 +456,9 @@ static int setup(struct uring *u, const struct weir_ring_config *cfg, uint32_t d
     u->ring.flags = p.flags;
     u->ring.features = p.features; /* queue_mmap of 2.3 clears it */
     if ((p.features & FEATURES_REQUIRED) != FEATURES_REQUIRED)
-        return weir_fail(WEIR_E_UNSUPPORTED, "this kernel's io_uring lacks required features (has 0x%x, "
-                                             "needs 0x%x): Linux 6.1 or newer is needed",
+        return weir_fail(WEIR_E_UNSUPPORTED,
+                         "this kernel's io_uring lacks required features (has 0x%x, "
+                         "needs 0x%x): Linux 6.1 or newer is needed",
                          p.features, (unsigned)FEATURES_REQUIRED);
     if (optional == 0)
         for (uint32_t i = 0; i < p.sq_entries; i++)
@@ -454,13 +484,15 @@ static int send_memory_register(struct uring *u, const struct weir_ring_config *
         return 0;
     struct rlimit limit = { 0 };
     getrlimit(RLIMIT_MEMLOCK, &limit);
-    return weir_fail(rc, "send_register: locking %llu bytes of output memory failed: %s; the locked-memory "
-                         "limit is %llu bytes (ulimit -l)",
-                     (unsigned long long)cfg->send_bytes, weir_err_name(rc),
-                     (unsigned long long)limit.rlim_cur);
+    return weir_fail(
+        rc,
+        "send_register: locking %llu bytes of output memory failed: %s; the locked-memory "
+        "limit is %llu bytes (ulimit -l)",
+        (unsigned long long)cfg->send_bytes, weir_err_name(rc), (unsigned long long)limit.rlim_cur);
 }
 
-/* Everything is registered while the ring is disabled: it becomes the calling thread's when it is enabled. */
+/* Everything is registered while the ring is disabled: it becomes the calling thread's when it is
+ * enabled. */
 static int enable(struct uring *u, const struct weir_ring_config *cfg, uint32_t disabled)
 {
     int rc = bufs_open(u, cfg);
@@ -482,9 +514,9 @@ static int enable(struct uring *u, const struct weir_ring_config *cfg, uint32_t 
 
 static void info_write(struct uring *u, const struct weir_ring_config *cfg)
 {
-    int n = snprintf(u->base.info, sizeof u->base.info, "io_uring sq=%u cq=%u bufs=%ux%u", u->ring.sq.ring_entries
-                     ? u->ring.sq.ring_entries : *u->ring.sq.kring_entries, u->cq_mask + 1, cfg->bufs_count,
-                     cfg->buf_bytes);
+    int n = snprintf(u->base.info, sizeof u->base.info, "io_uring sq=%u cq=%u bufs=%ux%u",
+                     u->ring.sq.ring_entries ? u->ring.sq.ring_entries : *u->ring.sq.kring_entries,
+                     u->cq_mask + 1, cfg->bufs_count, cfg->buf_bytes);
     for (uint32_t i = 0; i < FEATURE_COUNT && n > 0 && (size_t)n < sizeof u->base.info; i++)
         n += snprintf(u->base.info + n, sizeof u->base.info - (size_t)n, " %s=%s", feature_names[i],
                       u->features & (1u << i) ? "yes" : "no");
@@ -524,14 +556,16 @@ static const struct weir_ring_ops uring_ops = {
     .now_ns = uring_now_ns,
 };
 
-int weir_ring_uring_open(struct weir_ring **out, struct weir_arena *arena, const struct weir_ring_config *cfg)
+int weir_ring_uring_open(struct weir_ring **out, struct weir_arena *arena,
+                         const struct weir_ring_config *cfg)
 {
     WEIR_ASSERT(weir_is_pow2(cfg->bufs_count) && cfg->ops_max > 0);
     struct weir_slice bad;
     uint32_t disabled = features_parse(cfg->disable, &bad);
     struct uring *u = weir_arena_take(arena, sizeof *u, WEIR_CACHE_LINE);
     *u = (struct uring){ .base.ops = &uring_ops, .backlog_max = cfg->ops_max };
-    u->backlog = weir_arena_take(arena, (uint64_t)cfg->ops_max * sizeof *u->backlog, WEIR_CACHE_LINE);
+    u->backlog =
+        weir_arena_take(arena, (uint64_t)cfg->ops_max * sizeof *u->backlog, WEIR_CACHE_LINE);
     *out = &u->base;
     int rc = setup(u, cfg, disabled);
     if (rc == 0)

@@ -50,7 +50,8 @@ void weir_wheel_insert(struct weir_wheel *wheel, struct weir_timer *timer)
     unsigned level = differs == 0 ? 0 : (unsigned)(63 - __builtin_clzll(differs)) / SLOT_BITS;
     unsigned at;
     if (WEIR_UNLIKELY(level >= WEIR_WHEEL_LEVELS)) {
-        /* Beyond the horizon: the last slot of the top level; when its time comes it is filed again. */
+        /* Beyond the horizon: the last slot of the top level; when its time comes it is filed
+         * again. */
         level = WEIR_WHEEL_LEVELS - 1;
         at = SLOT_MASK;
     } else {
@@ -109,10 +110,12 @@ static struct weir_timer *slot_take(struct weir_wheel *wheel, unsigned level, un
 }
 
 /*
- * Everything of one slot is due, filed nearer, or (within the current tick) filed where it was. What is due is
- * filed nearer too until it is at level 0: a slot of a higher level holds its ticks in no order.
+ * Everything of one slot is due, filed nearer, or (within the current tick) filed where it was.
+ * What is due is filed nearer too until it is at level 0: a slot of a higher level holds its ticks
+ * in no order.
  */
-static void slot_sort(struct weir_wheel *wheel, struct weir_timer *timer, unsigned level, uint64_t now_ns)
+static void slot_sort(struct weir_wheel *wheel, struct weir_timer *timer, unsigned level,
+                      uint64_t now_ns)
 {
     while (timer != NULL) {
         struct weir_timer *next = timer->next;
@@ -155,8 +158,8 @@ uint32_t weir_wheel_advance(struct weir_wheel *wheel, uint64_t now_ns)
         return 0;
     collect(wheel, now_ns);
     /*
-     * Callbacks may set, move and cancel any timer. What they set goes to the wheel and waits for the next
-     * advance, so a timer that sets itself to the past cannot hold the loop.
+     * Callbacks may set, move and cancel any timer. What they set goes to the wheel and waits for
+     * the next advance, so a timer that sets itself to the past cannot hold the loop.
      */
     uint32_t fired = 0;
     struct weir_timer *timer;

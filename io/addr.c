@@ -18,7 +18,8 @@ int weir_addr_unix(struct weir_addr *out, const char *path)
         return weir_fail(-EINVAL, "'%s': the path of a unix socket has 1 ... %zu bytes", path,
                          sizeof un.sun_path - 1);
     memcpy(un.sun_path, path, len + 1);
-    *out = (struct weir_addr){ .bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1) };
+    *out = (struct weir_addr){ .bytes =
+                                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1) };
     memcpy(&out->storage, &un, sizeof un);
     return 0;
 }
@@ -48,7 +49,9 @@ static void set_v4(struct weir_addr *out, struct in_addr addr, uint16_t port)
 
 static void set_v6(struct weir_addr *out, struct in6_addr addr, uint16_t port)
 {
-    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = addr, .sin6_port = htons(port) };
+    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
+                                .sin6_addr = addr,
+                                .sin6_port = htons(port) };
     *out = (struct weir_addr){ .bytes = sizeof in6 };
     memcpy(&out->storage, &in6, sizeof in6);
 }
@@ -92,6 +95,8 @@ int weir_addr_resolve(struct weir_addr *out, struct weir_slice host, uint16_t po
     if (host.len >= sizeof name)
         return weir_fail(WEIR_E_CONNECT, "'%.*s...': a host name has at most 255 bytes", 32,
                          (const char *)host.ptr);
+    if (host.len == 0 || memchr(host.ptr, '\0', host.len) != NULL)
+        return weir_fail(WEIR_E_CONNECT, "a host name is not empty and has no NUL");
     memcpy(name, host.ptr, host.len);
     name[host.len] = '\0';
     snprintf(service, sizeof service, "%u", port);

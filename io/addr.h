@@ -21,7 +21,8 @@ struct weir_addr {
  */
 int weir_addr_parse_listen(struct weir_addr *out, const char *text) WEIR_MUST_USE;
 
-/* Address of a unix socket. @return 0 or -EINVAL: empty, or longer than the system allows (107 bytes) */
+/* Address of a unix socket. @return 0 or -EINVAL: empty, or longer than the system allows (107
+ * bytes) */
 int weir_addr_unix(struct weir_addr *out, const char *path) WEIR_MUST_USE;
 
 /*

@@ -16,9 +16,10 @@
  *   -> CLOSING      weir_conn_close(), the only place
  *   -> free         conn_end(), from the ready list, when nothing is in flight
  *
- * OPEN:      a receive is armed, or recv_paused, or eof: exactly as conn_check() says. At most one send in flight.
- * LINGERING: our direction is shut down; input is dropped until the peer ends, or the bytes or the time are up.
- * CLOSING:   one cancel was queued if anything was in flight; nothing is queued any more; completions only count down.
+ * OPEN:      a receive is armed, or recv_paused, or eof: exactly as conn_check() says. At most one
+ * send in flight. LINGERING: our direction is shut down; input is dropped until the peer ends, or
+ * the bytes or the time are up. CLOSING:   one cancel was queued if anything was in flight; nothing
+ * is queued any more; completions only count down.
  */
 #include "io/conn.h"
 #include "io/sock.h"
@@ -50,7 +51,8 @@ static void recv_arm(struct weir_conn *conn)
     weir_op_recv(conn->engine, &conn->slot, conn->fd);
 }
 
-/* ---- Ending ----------------------------------------------------------------------------------------- */
+/* ---- Ending
+ * ----------------------------------------------------------------------------------------- */
 
 /* Nothing is in flight any more: the only place that frees a connection. */
 static void conn_end(struct weir_ready *ready)
@@ -129,7 +131,8 @@ void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger 
         finish_now(conn);
 }
 
-/* ---- Receiving -------------------------------------------------------------------------------------- */
+/* ---- Receiving
+ * -------------------------------------------------------------------------------------- */
 
 static void linger_recv(struct weir_conn *conn, size_t bytes)
 {
@@ -173,8 +176,8 @@ static void conn_on_recv_end(struct weir_conn *conn, int res)
         return;
     case -ENOBUFS:
         /*
-         * More connections had data than there are buffers. All buffers are back before the next enter,
-         * so arming again is enough; nobody is favoured.
+         * More connections had data than there are buffers. All buffers are back before the next
+         * enter, so arming again is enough; nobody is favoured.
          */
         conn->engine->stats.recv_starved++;
         return;
@@ -188,7 +191,8 @@ static void conn_on_recv_end(struct weir_conn *conn, int res)
     }
 }
 
-static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot,
+                         const struct weir_done *done)
 {
     struct weir_conn *conn = conn_of(slot);
     WEIR_ASSERT(conn->recv_armed);
@@ -207,7 +211,8 @@ static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot, con
     } else {
         conn_on_recv_end(conn, done->res);
     }
-    /* Whatever the result was: without a last flag the kernel goes on, with it nobody does but we. */
+    /* Whatever the result was: without a last flag the kernel goes on, with it nobody does but we.
+     */
     if (done->last && !conn->recv_armed && !conn->recv_paused && !conn->eof &&
         conn->state != WEIR_CONN_CLOSING)
         recv_arm(conn);
@@ -219,7 +224,8 @@ void weir_conn_pause(struct weir_conn *conn)
     if (conn->recv_paused || conn->state != WEIR_CONN_OPEN)
         return;
     conn->recv_paused = true;
-    /* One cancel at a time: when one is under way the receive ends by it, and is not armed again. */
+    /* One cancel at a time: when one is under way the receive ends by it, and is not armed again.
+     */
     if (conn->recv_armed && !conn->pausing) {
         conn->pausing = true;
         weir_op_cancel_kind(conn->engine, &conn->slot, WEIR_OP_RECV);
@@ -237,9 +243,11 @@ void weir_conn_resume(struct weir_conn *conn)
         recv_arm(conn);
 }
 
-static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot,
+                           const struct weir_done *done)
 {
-    /* A count, or there was nothing to cancel, or it is completing already: the victim's completion tells. */
+    /* A count, or there was nothing to cancel, or it is completing already: the victim's completion
+     * tells. */
     if (done->res < 0 && done->res != -ENOENT && done->res != -EALREADY)
         weir_unexpected(engine, WEIR_OP_CANCEL, slot, done->res);
     struct weir_conn *conn = conn_of(slot);
@@ -248,7 +256,8 @@ static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot, c
         close_join(conn);
 }
 
-/* ---- Sending ---------------------------------------------------------------------------------------- */
+/* ---- Sending
+ * ---------------------------------------------------------------------------------------- */
 
 /* One send per connection and pass: everything it has. */
 static void conn_flush(struct weir_ready *ready)
@@ -257,7 +266,8 @@ static void conn_flush(struct weir_ready *ready)
     struct weir_engine *engine = conn->engine;
     if (conn->state != WEIR_CONN_OPEN || conn->send_inflight || conn->out.bytes == 0)
         return;
-    weir_sendq_consume(engine, &conn->out, 0); /* drop chunks at the front that nothing was committed to */
+    weir_sendq_consume(engine, &conn->out,
+                       0); /* drop chunks at the front that nothing was committed to */
     struct weir_seg *first = conn->out.first;
     conn->send_inflight = true;
     if (first->next == NULL || engine->gathers_used == engine->gathers_max) {
@@ -290,7 +300,8 @@ static void send_failed(struct weir_conn *conn, int res)
     weir_conn_close(conn, res, false);
 }
 
-static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
+                         const struct weir_done *done)
 {
     struct weir_conn *conn = conn_of(slot);
     WEIR_ASSERT(conn->send_inflight);
@@ -323,7 +334,8 @@ static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot, con
     conn_check(conn);
 }
 
-/* ---- Beginning -------------------------------------------------------------------------------------- */
+/* ---- Beginning
+ * -------------------------------------------------------------------------------------- */
 
 static void conn_on_timer(struct weir_timer *timer, void *ctx)
 {
@@ -342,7 +354,8 @@ static void conn_on_timer(struct weir_timer *timer, void *ctx)
         conn->handler->on_timeout(conn);
 }
 
-static void conn_on_connect(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+static void conn_on_connect(struct weir_engine *engine, struct weir_slot *slot,
+                            const struct weir_done *done)
 {
     struct weir_conn *conn = conn_of(slot);
     WEIR_ASSERT(done->last);
@@ -363,8 +376,8 @@ static void conn_on_connect(struct weir_engine *engine, struct weir_slot *slot, 
     conn_check(conn);
 }
 
-static struct weir_conn *conn_get(struct weir_engine *engine, const struct weir_conn_handler *handler,
-                                  void *user)
+static struct weir_conn *conn_get(struct weir_engine *engine,
+                                  const struct weir_conn_handler *handler, void *user)
 {
     struct weir_slot *slot = weir_slot_get(engine);
     if (slot == NULL)
@@ -399,8 +412,9 @@ struct weir_conn *weir_conn_accept(struct weir_engine *engine, int fd,
     return conn;
 }
 
-int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine, const struct weir_addr *addr,
-                      const struct weir_conn_handler *handler, void *user)
+int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine,
+                      const struct weir_addr *addr, const struct weir_conn_handler *handler,
+                      void *user)
 {
     *out = NULL;
     int fd = weir_sock_stream(addr);

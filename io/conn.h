@@ -2,8 +2,8 @@
 /*
  * A connection: one stream socket on the engine, with its output queue, its deadline and its end.
  *
- * The session above it is called back and may call anything here at any time; nothing calls back from inside
- * a call. See conn.c for the states.
+ * The session above it is called back and may call anything here at any time; nothing calls back
+ * from inside a call. See conn.c for the states.
  */
 #ifndef WEIR_IO_CONN_H
 #define WEIR_IO_CONN_H
@@ -16,7 +16,8 @@ struct weir_conn;
 struct weir_conn_handler {
     /* Outgoing only: connected; sending and receiving may begin. */
     void (*on_open)(struct weir_conn *conn);
-    /* Bytes arrived, valid until this returns. The session takes or keeps all of them: also while paused. */
+    /* Bytes arrived, valid until this returns. The session takes or keeps all of them: also while
+     * paused. */
     void (*on_recv)(struct weir_conn *conn, struct weir_slice data);
     /* The peer ended its direction; sending is still possible. */
     void (*on_eof)(struct weir_conn *conn);
@@ -24,7 +25,8 @@ struct weir_conn_handler {
     void (*on_sent)(struct weir_conn *conn);
     /* The deadline set by weir_conn_set_deadline() has passed; it is not set any more. */
     void (*on_timeout)(struct weir_conn *conn);
-    /* The end, exactly once; conn is invalid after it. err is what was given to close or what ended it. */
+    /* The end, exactly once; conn is invalid after it. err is what was given to close or what ended
+     * it. */
     void (*on_closed)(struct weir_conn *conn, int err);
 };
 
@@ -40,42 +42,46 @@ struct weir_conn {
     /* hot */
     struct weir_engine *engine;
     const struct weir_conn_handler *handler;
-    void *user;              /* the session's */
+    void *user; /* the session's */
     int fd;
-    uint8_t state;           /* enum weir_conn_state */
-    bool recv_armed;         /* a receive is in flight */
-    bool recv_paused;        /* the session wants no more input */
+    uint8_t state;    /* enum weir_conn_state */
+    bool recv_armed;  /* a receive is in flight */
+    bool recv_paused; /* the session wants no more input */
     bool send_inflight;
-    bool eof;                /* the peer ended its direction */
-    bool finishing;          /* end after what is queued was sent */
-    bool linger;             /* and then read until the peer ends too */
-    bool pausing;            /* the cancel of the receive is in flight */
-    bool cancelled;          /* CLOSING: the cancel was queued */
-    bool reset;              /* CLOSING: end with RST */
+    bool eof;       /* the peer ended its direction */
+    bool finishing; /* end after what is queued was sent */
+    bool linger;    /* and then read until the peer ends too */
+    bool pausing;   /* the cancel of the receive is in flight */
+    bool cancelled; /* CLOSING: the cancel was queued */
+    bool reset;     /* CLOSING: end with RST */
     struct weir_sendq out;
     uint64_t sending_bytes;  /* of the send in flight */
     uint64_t queued_bytes;   /* ever queued for sending */
     uint64_t sent_bytes;     /* ever sent */
     struct weir_ready flush; /* on engine->flush while there may be something to send */
     /* cold */
-    uint64_t deadline_ns;    /* 0 = none */
-    struct weir_timer timer; /* filed lazily: may fire before the deadline, then it is filed again */
-    struct weir_ready end;   /* on engine->ready to be freed */
-    uint64_t linger_bytes;   /* left to be read and dropped */
+    uint64_t deadline_ns; /* 0 = none */
+    struct weir_timer
+        timer;             /* filed lazily: may fire before the deadline, then it is filed again */
+    struct weir_ready end; /* on engine->ready to be freed */
+    uint64_t linger_bytes; /* left to be read and dropped */
     uint64_t linger_ns;
     int err;
 };
 
-/* Give the connection of an accepted socket; it takes `fd`. Receiving begins. NULL: no slot (fd is untouched). */
+/* Give the connection of an accepted socket; it takes `fd`. Receiving begins. NULL: no slot (fd is
+ * untouched). */
 struct weir_conn *weir_conn_accept(struct weir_engine *engine, int fd,
                                    const struct weir_conn_handler *handler, void *user);
 
 /*
- * Begin to connect; `addr` must stay until on_open or on_closed. The deadline runs from now, absolute; 0 = none.
+ * Begin to connect; `addr` must stay until on_open or on_closed. The deadline runs from now,
+ * absolute; 0 = none.
  * @return 0; -ENOBUFS no slot; -EMFILE and other results of socket(2). On error *out is NULL.
  */
-int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine, const struct weir_addr *addr,
-                      const struct weir_conn_handler *handler, void *user) WEIR_MUST_USE;
+int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine,
+                      const struct weir_addr *addr, const struct weir_conn_handler *handler,
+                      void *user) WEIR_MUST_USE;
 
 /* There is something on conn->out: it is sent at the end of this pass. */
 static inline void weir_conn_flush(struct weir_conn *conn)
@@ -94,11 +100,13 @@ static inline void weir_conn_queued(struct weir_conn *conn, uint64_t bytes)
 void weir_conn_pause(struct weir_conn *conn);
 void weir_conn_resume(struct weir_conn *conn);
 
-/* Call on_timeout when the clock reaches it; 0 = never. Costs a store unless it is nearer than before. */
+/* Call on_timeout when the clock reaches it; 0 = never. Costs a store unless it is nearer than
+ * before. */
 static inline void weir_conn_set_deadline(struct weir_conn *conn, uint64_t deadline_ns)
 {
     conn->deadline_ns = deadline_ns;
-    if (deadline_ns != 0 && (!weir_timer_is_set(&conn->timer) || conn->timer.deadline_ns > deadline_ns))
+    if (deadline_ns != 0 &&
+        (!weir_timer_is_set(&conn->timer) || conn->timer.deadline_ns > deadline_ns))
         weir_timer_set(conn->engine, &conn->timer, deadline_ns);
 }
 
@@ -108,7 +116,8 @@ static inline bool weir_conn_usable(const struct weir_conn *conn)
     return conn->state == WEIR_CONN_OPEN && !conn->finishing;
 }
 
-/* The peer's address as text, "?" when it is gone; at most `capacity` bytes with NUL. A system call. @return out */
+/* The peer's address as text, "?" when it is gone; at most `capacity` bytes with NUL. A system
+ * call. @return out */
 const char *weir_conn_peer(const struct weir_conn *conn, char *out, size_t capacity);
 
 /* How unread input is treated when a connection is ended in order. */
@@ -118,12 +127,14 @@ struct weir_linger {
 };
 
 /*
- * Send what is queued, then end the connection in order. With `linger` unread input is read and dropped for a
- * while, so that the kernel does not answer it with a reset that destroys what we sent (RFC 9112 section 9.6).
+ * Send what is queued, then end the connection in order. With `linger` unread input is read and
+ * dropped for a while, so that the kernel does not answer it with a reset that destroys what we
+ * sent (RFC 9112 section 9.6).
  */
 void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger *linger);
 
-/* End now; what is queued is lost. `reset`: with RST. Repeating it, or after finish, only makes it sooner. */
+/* End now; what is queued is lost. `reset`: with RST. Repeating it, or after finish, only makes it
+ * sooner. */
 void weir_conn_close(struct weir_conn *conn, int err, bool reset);
 
 #endif

@@ -8,12 +8,13 @@
  *       v          |
  *     retry timer -+        (10 ms, doubling to 320 ms; reset by the next accepted connection)
  *
- * Far from the owner's limit one multishot accept serves for ever. It cannot be told to stop after N, and a
- * burst may complete as often as the backlog is long before a cancel reaches it; so near the limit connections are
- * accepted one at a time, and nothing is accepted that would have to be thrown away.
+ * Far from the owner's limit one multishot accept serves for ever. It cannot be told to stop after
+ * N, and a burst may complete as often as the backlog is long before a cancel reaches it; so near
+ * the limit connections are accepted one at a time, and nothing is accepted that would have to be
+ * thrown away.
  *
- * EMFILE and ENFILE leave the connection in the backlog and answer every new try at once with the same
- * error: trying again without a pause would be a busy loop.
+ * EMFILE and ENFILE leave the connection in the backlog and answer every new try at once with the
+ * same error: trying again without a pause would be a busy loop.
  */
 #include "io/listener.h"
 #include "core/assert.h"
@@ -38,7 +39,8 @@ static void arm(struct weir_listener *l)
         return;
     uint32_t capacity = l->handler->capacity(l);
     if (capacity == 0) {
-        /* The owner resumes us when it has room; slots that others free are seen by looking again. */
+        /* The owner resumes us when it has room; slots that others free are seen by looking again.
+         */
         l->engine->stats.accept_paused++;
         weir_timer_set(l->engine, &l->retry, l->engine->now_ns + RETRY_NS_MAX);
         return;
@@ -78,7 +80,8 @@ static void accept_failed(struct weir_listener *l, int res)
     case -ENOBUFS:
     case -ENOMEM:
         l->engine->stats.accept_paused++;
-        l->backoff_ns = l->backoff_ns == 0 ? RETRY_NS_MIN : weir_min_u64(l->backoff_ns * 2, RETRY_NS_MAX);
+        l->backoff_ns =
+            l->backoff_ns == 0 ? RETRY_NS_MIN : weir_min_u64(l->backoff_ns * 2, RETRY_NS_MAX);
         weir_timer_set(l->engine, &l->retry, l->engine->now_ns + l->backoff_ns);
         break;
     case -ECANCELED:    /* to go on one at a time, or for good */
@@ -102,7 +105,8 @@ static void accept_failed(struct weir_listener *l, int res)
     }
 }
 
-static void on_accept(struct weir_engine *engine, struct weir_slot *slot, const struct weir_done *done)
+static void on_accept(struct weir_engine *engine, struct weir_slot *slot,
+                      const struct weir_done *done)
 {
     struct weir_listener *l = listener_of(slot);
     if (done->last)
@@ -166,7 +170,8 @@ int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, c
     return 0;
 }
 
-void weir_listener_start(struct weir_listener *l, const struct weir_listener_handler *handler, void *user)
+void weir_listener_start(struct weir_listener *l, const struct weir_listener_handler *handler,
+                         void *user)
 {
     WEIR_ASSERT(l->handler == NULL);
     l->handler = handler;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening socket that accepts as long as its owner has room, and waits when descriptors run out.
+ * A listening socket that accepts as long as its owner has room, and waits when descriptors run
+ * out.
  */
 #ifndef WEIR_IO_LISTENER_H
 #define WEIR_IO_LISTENER_H
@@ -28,22 +29,23 @@ struct weir_listener {
     void *user;
     int fd;
     uint8_t state;
-    bool armed;        /* an accept is in flight */
-    bool multi;        /* and goes on by itself */
-    bool cancelling;   /* and its cancel is in flight */
+    bool armed;      /* an accept is in flight */
+    bool multi;      /* and goes on by itself */
+    bool cancelling; /* and its cancel is in flight */
     uint64_t backoff_ns;
     struct weir_timer retry;
     struct weir_ready end;
 };
 
 /*
- * Bind, listen, accept. @return 0, -ENOBUFS no slot, or what the system said (weir_error_text() names `text`)
+ * Bind, listen, accept. @return 0, -ENOBUFS no slot, or what the system said (weir_error_text()
+ * names `text`)
  */
 int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, const char *text,
                        uint32_t backlog, bool reuse_port) WEIR_MUST_USE;
 /* Begin to accept; callbacks may come from now on. */
-void weir_listener_start(struct weir_listener *listener, const struct weir_listener_handler *handler,
-                         void *user);
+void weir_listener_start(struct weir_listener *listener,
+                         const struct weir_listener_handler *handler, void *user);
 /* The owner has room again (or a descriptor became free): accept, if that had paused. */
 void weir_listener_resume(struct weir_listener *listener);
 /* Stop accepting for good; on_closed follows, never inside this call. */

@@ -124,7 +124,8 @@ uint32_t weir_sendq_gather(const struct weir_sendq *q, struct iovec *parts, uint
 {
     uint32_t count = 0;
     *bytes = 0;
-    for (const struct weir_seg *s = q->first; s != NULL && count < WEIR_SEND_PARTS_MAX; s = s->next) {
+    for (const struct weir_seg *s = q->first; s != NULL && count < WEIR_SEND_PARTS_MAX;
+         s = s->next) {
         if (s->len == 0)
             continue; /* reserved, nothing committed */
         parts[count++] = (struct iovec){ .iov_base = (void *)(uintptr_t)s->ptr, .iov_len = s->len };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output that waits to be sent: a list of segments, each a chunk of engine memory with bytes copied in, or
- * bytes of the caller's that are borrowed until they are sent.
+ * Output that waits to be sent: a list of segments, each a chunk of engine memory with bytes copied
+ * in, or bytes of the caller's that are borrowed until they are sent.
  *
- * A queue is either a connection's (what is on it goes out in order, one send in flight) or lies aside and is
- * moved to the end of a connection's when its turn comes.
+ * A queue is either a connection's (what is on it goes out in order, one send in flight) or lies
+ * aside and is moved to the end of a connection's when its turn comes.
  */
 #ifndef WEIR_IO_SENDQ_H
 #define WEIR_IO_SENDQ_H
@@ -35,10 +35,11 @@ static inline bool weir_sendq_empty(const struct weir_sendq *q)
 uint8_t *weir_sendq_reserve_chunk(struct weir_engine *engine, struct weir_sendq *q, size_t bytes);
 
 /*
- * Where `bytes` (at most WEIR_CHUNK_ROOM) can be written in one piece at the end of the queue; NULL when there
- * is no output memory. weir_sendq_commit() takes what was written.
+ * Where `bytes` (at most WEIR_CHUNK_ROOM) can be written in one piece at the end of the queue; NULL
+ * when there is no output memory. weir_sendq_commit() takes what was written.
  */
-static inline uint8_t *weir_sendq_reserve(struct weir_engine *engine, struct weir_sendq *q, size_t bytes)
+static inline uint8_t *weir_sendq_reserve(struct weir_engine *engine, struct weir_sendq *q,
+                                          size_t bytes)
 {
     struct weir_seg *last = q->last;
     if (WEIR_LIKELY(last != NULL && last->room >= bytes))
@@ -56,10 +57,13 @@ static inline void weir_sendq_commit(struct weir_sendq *q, size_t bytes)
 }
 
 /* Is there memory for `bytes` more, copied? */
-bool weir_sendq_has_room(const struct weir_engine *engine, const struct weir_sendq *q, size_t bytes);
+bool weir_sendq_has_room(const struct weir_engine *engine, const struct weir_sendq *q,
+                         size_t bytes);
 /* Copy all of `data`, or nothing. @return 0 or -ENOBUFS */
-int weir_sendq_copy(struct weir_engine *engine, struct weir_sendq *q, struct weir_slice data) WEIR_MUST_USE;
-/* Queue bytes of the caller's; `seg` and they must stay until they are sent (or the queue is cleared). */
+int weir_sendq_copy(struct weir_engine *engine, struct weir_sendq *q,
+                    struct weir_slice data) WEIR_MUST_USE;
+/* Queue bytes of the caller's; `seg` and they must stay until they are sent (or the queue is
+ * cleared). */
 void weir_sendq_borrow(struct weir_sendq *q, struct weir_seg *seg, struct weir_slice data);
 /* Move all of `from` to the end of `into`. */
 void weir_sendq_splice(struct weir_sendq *into, struct weir_sendq *from);
@@ -67,7 +71,8 @@ void weir_sendq_splice(struct weir_sendq *into, struct weir_sendq *from);
 void weir_sendq_consume(struct weir_engine *engine, struct weir_sendq *q, uint64_t bytes);
 /* Forget everything. No send may be in flight. */
 void weir_sendq_clear(struct weir_engine *engine, struct weir_sendq *q);
-/* Describe the front of the queue. @return parts used, at most WEIR_SEND_PARTS_MAX; *bytes is their sum */
+/* Describe the front of the queue. @return parts used, at most WEIR_SEND_PARTS_MAX; *bytes is their
+ * sum */
 uint32_t weir_sendq_gather(const struct weir_sendq *q, struct iovec *parts, uint64_t *bytes);
 
 #endif

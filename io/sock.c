@@ -31,17 +31,21 @@ int weir_sock_stream(const struct weir_addr *addr)
     return fd;
 }
 
-/* A socket file that nobody listens on any more is in the way; one that somebody does listen on is not ours. */
+/* A socket file that nobody listens on any more is in the way; one that somebody does listen on is
+ * not ours. */
 static void remove_stale_unix(const struct weir_addr *addr)
 {
     const struct sockaddr_un *un = (const void *)&addr->storage;
     struct stat st;
     if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return;
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Not blocking: the owner lives also when its backlog is full, where connect() would wait for
+     * it. */
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
         return;
-    bool dead = connect(probe, (const void *)&addr->storage, addr->bytes) < 0 && errno == ECONNREFUSED;
+    bool dead =
+        connect(probe, (const void *)&addr->storage, addr->bytes) < 0 && errno == ECONNREFUSED;
     close(probe);
     if (dead)
         unlink(un->sun_path);
@@ -97,7 +101,8 @@ void weir_sock_set_reset(int fd)
 void weir_sock_close(int fd)
 {
     WEIR_ASSERT(fd >= 0);
-    /* Linux frees the descriptor whatever close() returns; repeating it could close somebody else's. */
+    /* Linux frees the descriptor whatever close() returns; repeating it could close somebody
+     * else's. */
     int rc = close(fd);
     WEIR_ASSERT(rc == 0 || errno != EBADF);
 }

@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-_Static_assert(offsetof(struct weir_stash_block, data) == WEIR_STASH_HEAD_BYTES, "the pool's stride");
+_Static_assert(offsetof(struct weir_stash_block, data) == WEIR_STASH_HEAD_BYTES,
+               "the pool's stride");
 
 static uint32_t capacity(const struct weir_engine *engine)
 {

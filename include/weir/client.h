@@ -17,7 +17,8 @@ struct weir_call;
 /** Limits and timeouts of a client. 0 as a timeout means none. */
 struct weir_client_config {
     uint32_t size;
-    const char *endpoint;        /**< "http://127.0.0.1:8080", "http://[::1]:80", "http://name:80" (resolved once, at open), "unix:/path". Required */
+    /** "http://127.0.0.1:8080", "http://[::1]:80", "http://name:80" (resolved once, at open), "unix:/path". Required */
+    const char *endpoint;
     uint32_t conns_max;          /**< connections. Default 100 */
     uint32_t pipeline_max;       /**< requests in flight per connection; 1 = no pipelining (default) */
     uint32_t waiting_max;        /**< calls that may wait for a connection; more fail with WEIR_E_QUEUE_FULL. Default 65536 */
@@ -26,6 +27,7 @@ struct weir_client_config {
     uint64_t connect_timeout_ns; /**< Default 5 s */
     uint64_t idle_timeout_ns;    /**< unused connections are closed. Default 5 min */
 };
+/** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size);
 #define weir_client_config_init(cfg) weir_client_config_init_size((cfg), sizeof(*(cfg)))
 
@@ -41,10 +43,13 @@ struct weir_request {
 
 /** The head of a response; valid during on_head only. */
 struct weir_response_head;
+/** 200 ... 999. */
 WEIR_API uint16_t weir_response_status(const struct weir_response_head *head);
 /** First field called `name` (any case); {NULL, 0} if there is none. */
 WEIR_API struct weir_slice weir_response_header(const struct weir_response_head *head, struct weir_slice name);
+/** How many fields the head has. */
 WEIR_API size_t weir_response_headers_count(const struct weir_response_head *head);
+/** The field number `index` < count, in the order received. */
 WEIR_API struct weir_header weir_response_header_at(const struct weir_response_head *head, size_t index);
 
 /** Any of them may be NULL but on_end. All run on the engine's thread, never inside weir_client_send(). */
@@ -106,7 +111,8 @@ WEIR_API WEIR_MUST_USE int weir_client_open(struct weir_client **out, struct wei
 /**
  * Start a call on the engine's thread: on a free connection, a new one, or in the wait queue (first come first served).
  * Errors: -EINVAL the request cannot be sent (bad method, target, header; weir_error_text() tells) or has no handler;
- *         WEIR_E_QUEUE_FULL; WEIR_E_SHUTDOWN. On error on_end does not run.
+ *         -ENOBUFS no output memory (engine's send_bytes_max): send it later; WEIR_E_QUEUE_FULL; WEIR_E_SHUTDOWN.
+ *         On error on_end does not run.
  */
 WEIR_API WEIR_MUST_USE int weir_client_send(struct weir_client *client, struct weir_call *call);
 
@@ -127,6 +133,7 @@ struct weir_client_stats {
     uint64_t failed;
     uint64_t reused;           /**< calls that went out on a connection that had carried one before */
 };
+/** Fill `out` (set out->size = sizeof *out first). Engine's thread. */
 WEIR_API void weir_client_stats(const struct weir_client *client, struct weir_client_stats *out);
 
 /**

@@ -24,13 +24,16 @@ struct weir_engine_config {
     uint32_t conns_max;      /**< sockets, listeners included: 1 ... 1048576. Default 16384 */
     uint32_t recv_bufs_max;  /**< receive buffers shared by all connections; power of two, 2 ... 32768. Default 512 */
     uint32_t recv_buf_bytes; /**< bytes of one receive buffer: 256 ... 65536. Default 4096 */
-    uint64_t send_bytes_max; /**< memory for queued output, all connections: 64 KiB ... 1 GiB. Default 48 MiB, touched only as used */
-    uint64_t stash_bytes_max; /**< memory for input that waits (partial heads, paused requests): 64 KiB ... 16 GiB. Default 128 MiB, touched only as used */
+    /** memory for queued output, all connections: 64 KiB ... 1 GiB. Default 48 MiB, touched only as used */
+    uint64_t send_bytes_max;
+    /** memory for input that waits (partial heads, paused requests): 64 KiB ... 16 GiB. Default 128 MiB, touched only as used */
+    uint64_t stash_bytes_max;
     uint32_t stash_block_bytes; /**< in pieces of this size; power of two, 4096 ... 65536; no head can be longer. Default 16384 */
     uint32_t sq_entries;     /**< submission queue; power of two, 8 ... 32768. Default 256 */
     uint32_t cq_entries;     /**< completion queue; power of two, 8 ... 65536. Default 4096 */
     int32_t cpu;             /**< CPU to pin the opening thread to; -1 = leave as it is (default) */
-    bool send_register;      /**< lock the output memory and register it with the ring (needs RLIMIT_MEMLOCK >= send_bytes_max; only zero-copy sends gain). Default false */
+    /** lock the output memory and register it with the ring: needs RLIMIT_MEMLOCK >= send_bytes_max. Default false */
+    bool send_register;
     const char *ring_disable; /**< comma list of optional ring features not to use, from weir_ring_features(); NULL = none */
 };
 

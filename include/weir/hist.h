@@ -20,9 +20,10 @@ struct weir_hist;
 struct weir_hist_config {
     uint32_t size;
     uint64_t lowest;   /**< values below count as this; >= 1. Default 1 */
-    uint64_t highest;  /**< values above are counted as this and in weir_hist_clipped_count(). Default 3,600,000,000 (1 h in us) */
+    uint64_t highest;  /**< values above count as this, and as clipped. Default 3,600,000,000 (1 h in us) */
     uint32_t digits;   /**< significant decimal digits, 1 ... 4. Default 3 */
 };
+/** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_hist_config_init_size(struct weir_hist_config *cfg, uint32_t size);
 #define weir_hist_config_init(cfg) weir_hist_config_init_size((cfg), sizeof(*(cfg)))
 
@@ -43,7 +44,9 @@ WEIR_API WEIR_MUST_USE int weir_hist_merge(struct weir_hist *into, const struct 
 /** Forget all counts. */
 WEIR_API void weir_hist_reset(struct weir_hist *hist);
 
+/** All counts. */
 WEIR_API uint64_t weir_hist_count(const struct weir_hist *hist);
+/** Those above `highest`. */
 WEIR_API uint64_t weir_hist_clipped_count(const struct weir_hist *hist);
 WEIR_API uint64_t weir_hist_min(const struct weir_hist *hist);  /**< exact; 0 when empty */
 WEIR_API uint64_t weir_hist_max(const struct weir_hist *hist);  /**< exact; 0 when empty */

@@ -65,8 +65,9 @@ struct weir_parse_err {
     uint32_t offset;
 };
 
-/** Text and answering status of an error code. Static memory. */
+/** The text of an error code. Static memory. */
 WEIR_API const char *weir_http1_strerror(enum weir_http1_error code);
+/** The status a server answers it with. */
 WEIR_API uint16_t weir_http1_error_status(enum weir_http1_error code);
 
 /** One field line of a parsed head, as offsets into it: see weir_http1_name(), weir_http1_value(). */
@@ -172,6 +173,7 @@ struct weir_http1_body {
 #define WEIR_HTTP1_CHUNK_EXT_BYTES_MAX 16384
 #define WEIR_HTTP1_TRAILER_BYTES_MAX   16384
 
+/** Begin a body; the framing and length are those of its head. */
 WEIR_API void weir_http1_body_init(struct weir_http1_body *body, enum weir_http1_framing framing,
                                    uint64_t content_length);
 
@@ -242,6 +244,7 @@ struct weir_http1_request_spec {
     size_t headers_count;
 };
 
+/** Upper bound of what the writer may need for this head. */
 WEIR_API size_t weir_http1_request_bytes_max(const struct weir_http1_request_spec *spec);
 
 /** As weir_http1_write_response(); `headers` must not hold Host, Content-Length, Transfer-Encoding, Connection. */

@@ -21,7 +21,8 @@ struct weir_exchange;
 /** Limits and timeouts of a server. 0 as a timeout means none. */
 struct weir_server_config {
     uint32_t size;
-    const char *listen;         /**< "127.0.0.1:8080", "[::1]:0", ":8080" (all addresses), "unix:/path"; port 0: the kernel picks. Required */
+    /** "127.0.0.1:8080", "[::1]:0", ":8080" (all addresses), "unix:/path"; port 0: the kernel picks. Required */
+    const char *listen;
     uint32_t backlog;           /**< listen(2). Default 4096 */
     bool reuse_port;            /**< SO_REUSEPORT: several servers share the port. Default false */
     uint32_t conns_max;         /**< connections; at the limit accepting pauses. Default 16384 */
@@ -39,6 +40,7 @@ struct weir_server_config {
     uint64_t linger_bytes_max;  /**< and how much. Default 64 KiB */
     bool date;                  /**< send Date. Default true */
 };
+/** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size);
 #define weir_server_config_init(cfg) weir_server_config_init_size((cfg), sizeof(*(cfg)))
 
@@ -101,18 +103,23 @@ struct weir_server_stats {
     uint64_t aborted;          /**< exchanges that ended with an error */
     uint64_t timeouts;
 };
+/** Fill `out` (set out->size = sizeof *out first). Engine's thread. */
 WEIR_API void weir_server_stats(const struct weir_server *server, struct weir_server_stats *out);
 
 /* ---- One exchange: reading the request (valid during on_request only) ---------------------------- */
 
+/** The method, case as sent. */
 WEIR_API struct weir_slice weir_exchange_method(const struct weir_exchange *exchange);
 WEIR_API struct weir_slice weir_exchange_target(const struct weir_exchange *exchange); /**< as sent */
 WEIR_API struct weir_slice weir_exchange_path(const struct weir_exchange *exchange);   /**< of the target, without query */
 WEIR_API struct weir_slice weir_exchange_query(const struct weir_exchange *exchange);  /**< after '?', empty if none */
+/** The authority: of an absolute target, else of Host; empty when HTTP/1.0 sent none. */
 WEIR_API struct weir_slice weir_exchange_host(const struct weir_exchange *exchange);
 /** First field called `name` (any case); {NULL, 0} if there is none. */
 WEIR_API struct weir_slice weir_exchange_header(const struct weir_exchange *exchange, struct weir_slice name);
+/** How many fields the head has. */
 WEIR_API size_t weir_exchange_headers_count(const struct weir_exchange *exchange);
+/** The field number `index` < count, in the order received. */
 WEIR_API struct weir_header weir_exchange_header_at(const struct weir_exchange *exchange, size_t index);
 /** Declared body bytes; -1 when chunked, 0 when there is none. */
 WEIR_API int64_t weir_exchange_body_bytes(const struct weir_exchange *exchange);
@@ -120,9 +127,11 @@ WEIR_API int64_t weir_exchange_body_bytes(const struct weir_exchange *exchange);
 /* ---- One exchange: at any time until on_end -------------------------------------------------------- */
 
 WEIR_API void weir_exchange_set_user(struct weir_exchange *exchange, void *user); /**< NULL at first */
+/** What weir_exchange_set_user() set. */
 WEIR_API void *weir_exchange_user(const struct weir_exchange *exchange);
 /** When its head was complete, engine clock. */
 WEIR_API uint64_t weir_exchange_start_ns(const struct weir_exchange *exchange);
+/** The engine it runs on. */
 WEIR_API struct weir_engine *weir_exchange_engine(const struct weir_exchange *exchange);
 /** The peer's address as text ("127.0.0.1:4711", "unix"), at most `capacity` bytes with NUL. @return out */
 WEIR_API const char *weir_exchange_peer(const struct weir_exchange *exchange, char *out, size_t capacity);

@@ -2,12 +2,13 @@
 /*
  * A client: the pool of its connections and the queue of calls that wait for one.
  *
- * A new call takes, in this order: a connection with nothing in flight (the most recently used, so that the
- * others can grow old and go), a new connection if the limit allows, a connection with room in its pipeline,
- * a place in the queue. A connection that becomes free or is made serves the queue first; the call that
- * caused it to be made has no claim on it.
+ * A new call takes, in this order: a connection with nothing in flight (the most recently used, so
+ * that the others can grow old and go), a new connection if the limit allows, a connection with
+ * room in its pipeline, a place in the queue. A connection that becomes free or is made serves the
+ * queue first; the call that caused it to be made has no claim on it.
  *
- * The n-th failed attempt to connect ends the n-th waiting call: every waiting call caused one attempt.
+ * The n-th failed attempt to connect ends the n-th waiting call: every waiting call caused one
+ * attempt.
  */
 #include "proto/http/client_impl.h"
 #include "core/base.h"
@@ -38,8 +39,8 @@ void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size)
 static int config_check(const struct weir_client_config *cfg)
 {
     if (cfg->size != sizeof *cfg)
-        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_client_config_init()", cfg->size,
-                         sizeof *cfg);
+        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_client_config_init()",
+                         cfg->size, sizeof *cfg);
     if (cfg->endpoint == NULL)
         return weir_fail(-EINVAL, "endpoint is required");
     const struct weir_range ranges[] = {
@@ -68,7 +69,8 @@ int64_t weir_client_memory_bytes(const struct weir_client_config *cfg)
     return (int64_t)weir_align_up(sum, WEIR_PAGE);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------------ */
+/* ---- Calls
+ * ------------------------------------------------------------------------------------------ */
 
 void weir_calls_push(struct weir_calls *calls, struct weir_call *call)
 {
@@ -168,7 +170,8 @@ static void on_waiting_timer(struct weir_timer *timer, void *ctx)
         weir_timer_set(client->engine, timer, bound);
 }
 
-/* ---- The pool --------------------------------------------------------------------------------------- */
+/* ---- The pool
+ * --------------------------------------------------------------------------------------- */
 
 /* As many attempts under way as calls wait, within the limit. */
 static void connect_more(struct weir_client *client)
@@ -255,17 +258,20 @@ void weir_client_conn_gone(struct weir_client_conn *cc, int err)
         weir_ready_push(&client->engine->ready, &client->retry_run);
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------------ */
+/* ---- Sending
+ * ------------------------------------------------------------------------------------------ */
 
 static struct weir_client_conn *first_of(struct weir_list *list)
 {
-    return weir_list_empty(list) ? NULL : weir_container_of(list->next, struct weir_client_conn, link);
+    return weir_list_empty(list) ? NULL
+                                 : weir_container_of(list->next, struct weir_client_conn, link);
 }
 
 static int wait_for_conn(struct weir_client *client, struct weir_call *call)
 {
     if (client->waiting.count >= client->cfg.waiting_max)
-        return weir_fail(WEIR_E_QUEUE_FULL, "%u calls wait already (waiting_max)", client->waiting.count);
+        return weir_fail(WEIR_E_QUEUE_FULL, "%u calls wait already (waiting_max)",
+                         client->waiting.count);
     /* Refused now, not when its turn comes. */
     int64_t n = weir_client_write_head(client, call, client->scratch, client->scratch_bytes);
     if (n < 0)
@@ -334,7 +340,8 @@ void weir_call_cancel(struct weir_call *call)
     }
 }
 
-/* ---- Open and close ------------------------------------------------------------------------------------- */
+/* ---- Open and close
+ * ------------------------------------------------------------------------------------- */
 
 static int endpoint_parse(struct weir_client *client, const char *endpoint)
 {
@@ -363,15 +370,16 @@ static void memory_open(struct weir_client *client)
     client->limits = (struct weir_http1_limits){ .head_bytes_max = cfg->head_bytes_max,
                                                  .target_bytes_max = WEIR_HTTP1_HEAD_BYTES_MAX,
                                                  .fields_max = (uint16_t)cfg->fields_max };
-    client->response.head.fields = weir_arena_take(arena, cfg->fields_max * sizeof(struct weir_http1_field),
-                                                   WEIR_CACHE_LINE);
+    client->response.head.fields =
+        weir_arena_take(arena, cfg->fields_max * sizeof(struct weir_http1_field), WEIR_CACHE_LINE);
     client->scratch_bytes = SCRATCH_BYTES;
     client->scratch = weir_arena_take(arena, SCRATCH_BYTES, WEIR_CACHE_LINE);
     weir_pool_open(&client->conns, arena, sizeof(struct weir_client_conn), cfg->conns_max);
     weir_arena_seal(arena);
 }
 
-int weir_client_open(struct weir_client **out, struct weir_engine *engine, const struct weir_client_config *cfg)
+int weir_client_open(struct weir_client **out, struct weir_engine *engine,
+                     const struct weir_client_config *cfg)
 {
     struct weir_arena arena;
     *out = NULL;
@@ -379,7 +387,8 @@ int weir_client_open(struct weir_client **out, struct weir_engine *engine, const
     if (bytes < 0)
         return (int)bytes;
     if (cfg->head_bytes_max > engine->stash_block_bytes)
-        return weir_fail(-EINVAL, "head_bytes_max is %u; the engine's stash_block_bytes, %u, must hold it",
+        return weir_fail(-EINVAL,
+                         "head_bytes_max is %u; the engine's stash_block_bytes, %u, must hold it",
                          cfg->head_bytes_max, engine->stash_block_bytes);
     int rc = weir_arena_open(&arena, (uint64_t)bytes);
     if (rc < 0)

@@ -8,8 +8,9 @@
  *         v                     v                 v
  *       gone <------ closed, broken, deadline, told to close
  *
- * Responses belong to the calls in flight in the order of their requests. Bytes that belong to none, and
- * responses before their request was sent whole, end the connection: what follows cannot be trusted.
+ * Responses belong to the calls in flight in the order of their requests. Bytes that belong to
+ * none, and responses before their request was sent whole, end the connection: what follows cannot
+ * be trusted.
  */
 #include "proto/http/client_impl.h"
 
@@ -21,9 +22,11 @@ _Static_assert(sizeof(struct weir_seg) <= sizeof(((struct weir_call *)0)->space)
 /* Bodies up to this are copied behind their head: cheaper than another part of a gathered send. */
 #define BODY_COPY_BYTES_MAX 1024
 
-/* ---- Out -------------------------------------------------------------------------------------------- */
+/* ---- Out
+ * -------------------------------------------------------------------------------------------- */
 
-static struct weir_http1_request_spec spec_of(const struct weir_client *client, const struct weir_call *call)
+static struct weir_http1_request_spec spec_of(const struct weir_client *client,
+                                              const struct weir_call *call)
 {
     const struct weir_request *r = &call->request;
     bool body = r->body.len > 0 || r->body_always;
@@ -38,8 +41,8 @@ static struct weir_http1_request_spec spec_of(const struct weir_client *client, 
     };
 }
 
-int64_t weir_client_write_head(const struct weir_client *client, const struct weir_call *call, uint8_t *out,
-                               size_t capacity)
+int64_t weir_client_write_head(const struct weir_client *client, const struct weir_call *call,
+                               uint8_t *out, size_t capacity)
 {
     struct weir_http1_request_spec spec = spec_of(client, call);
     if (weir_http1_request_bytes_max(&spec) > capacity)
@@ -56,7 +59,8 @@ static int long_send(struct weir_client_conn *cc, struct weir_call *call)
     int64_t n = weir_client_write_head(client, call, client->scratch, client->scratch_bytes);
     if (n < 0)
         return (int)n;
-    int rc = weir_sendq_copy(conn->engine, &conn->out, (struct weir_slice){ client->scratch, (size_t)n });
+    int rc = weir_sendq_copy(conn->engine, &conn->out,
+                             (struct weir_slice){ client->scratch, (size_t)n });
     if (rc < 0)
         return rc;
     if (body.len > 0)
@@ -111,7 +115,8 @@ int weir_client_conn_send(struct weir_client_conn *cc, struct weir_call *call)
     return 0;
 }
 
-/* ---- In --------------------------------------------------------------------------------------------- */
+/* ---- In
+ * --------------------------------------------------------------------------------------------- */
 
 static void conn_end(struct weir_client_conn *cc, int err)
 {
@@ -139,7 +144,8 @@ static void response_complete(struct weir_client_conn *cc)
     weir_calls_remove(&cc->calls, call);
     client->in_flight_count--;
     if (!cc->keep_alive || !sent_whole || cc->conn->eof || cc->ending) {
-        /* The memory of a request that is still being sent is the kernel's until the connection is gone. */
+        /* The memory of a request that is still being sent is the kernel's until the connection is
+         * gone. */
         if (!sent_whole) {
             call->err = 0;
             call->answered = true;
@@ -281,7 +287,8 @@ static void cc_on_eof(struct weir_conn *conn)
     }
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------- */
+/* ---- Life
+ * ------------------------------------------------------------------------------------------- */
 
 static void cc_on_open(struct weir_conn *conn)
 {
@@ -372,14 +379,16 @@ int weir_client_conn_open(struct weir_client *client)
     return 0;
 }
 
-/* ---- The response's head ------------------------------------------------------------------------------ */
+/* ---- The response's head
+ * ------------------------------------------------------------------------------ */
 
 uint16_t weir_response_status(const struct weir_response_head *response)
 {
     return response->head.status;
 }
 
-struct weir_slice weir_response_header(const struct weir_response_head *response, struct weir_slice name)
+struct weir_slice weir_response_header(const struct weir_response_head *response,
+                                       struct weir_slice name)
 {
     return weir_http1_find(&response->head, name);
 }

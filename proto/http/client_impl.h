@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's own structures, shared by client.c (pool, queue, life) and client_conn.c (one connection). */
+/* The client's own structures, shared by client.c (pool, queue, life) and client_conn.c (one
+ * connection). */
 #ifndef WEIR_PROTO_HTTP_CLIENT_IMPL_H
 #define WEIR_PROTO_HTTP_CLIENT_IMPL_H
 
@@ -26,24 +27,26 @@ struct weir_calls {
     uint32_t count;
 };
 
-/* Interim (1xx) answers taken before the final one (RFC 9110 section 15.2): more is an attack or a bug. */
+/* Interim (1xx) answers taken before the final one (RFC 9110 section 15.2): more is an attack or a
+ * bug. */
 #define WEIR_INTERIM_MAX 32
 
 /* One connection of a client. */
 struct weir_client_conn {
-    struct weir_list link;     /* client->idle or client->room, or none; first pointer: the pool's while free */
+    struct weir_list
+        link; /* client->idle or client->room, or none; first pointer: the pool's while free */
     struct weir_list all_link; /* client->all */
     struct weir_client *client;
     struct weir_conn *conn;
-    struct weir_calls calls;   /* in flight, in the order of their requests */
-    uint64_t requests;         /* ever sent on it */
-    uint32_t resume;           /* of the head parser */
+    struct weir_calls calls; /* in flight, in the order of their requests */
+    uint64_t requests;       /* ever sent on it */
+    uint32_t resume;         /* of the head parser */
     uint8_t interim_count;
     bool connecting;
     bool in_body;
-    bool ending;               /* takes no more calls */
-    bool keep_alive;           /* as the response that is being read says */
-    bool timed_out;            /* CONNECTING ended by the deadline */
+    bool ending;     /* takes no more calls */
+    bool keep_alive; /* as the response that is being read says */
+    bool timed_out;  /* CONNECTING ended by the deadline */
     struct weir_http1_body body;
     struct weir_stash stash;
 };
@@ -57,8 +60,8 @@ struct weir_client {
     struct weir_engine *engine;
     struct weir_response_head response; /* valid while on_head runs */
     struct weir_http1_limits limits;
-    struct weir_list idle;    /* nothing in flight; most recently used first */
-    struct weir_list room;    /* something in flight, but less than pipeline_max */
+    struct weir_list idle; /* nothing in flight; most recently used first */
+    struct weir_list room; /* something in flight, but less than pipeline_max */
     struct weir_list all;
     struct weir_calls waiting;
     struct weir_calls ended;
@@ -92,10 +95,11 @@ void weir_client_conn_gone(struct weir_client_conn *cc, int err);
 
 /* client_conn.c */
 int weir_client_conn_open(struct weir_client *client) WEIR_MUST_USE;
-/* Put the request on the wire. @return 0; -EINVAL it cannot be sent; -ENOBUFS no output memory. Nothing changed then. */
+/* Put the request on the wire. @return 0; -EINVAL it cannot be sent; -ENOBUFS no output memory.
+ * Nothing changed then. */
 int weir_client_conn_send(struct weir_client_conn *cc, struct weir_call *call) WEIR_MUST_USE;
 /* Serialise the head of a call's request. @return bytes or as weir_http1_write_request() */
-int64_t weir_client_write_head(const struct weir_client *client, const struct weir_call *call, uint8_t *out,
-                               size_t capacity);
+int64_t weir_client_write_head(const struct weir_client *client, const struct weir_call *call,
+                               uint8_t *out, size_t capacity);
 
 #endif

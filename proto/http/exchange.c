@@ -8,8 +8,9 @@
  *     finished,          being answered            answered aside, or not yet
  *     being sent
  *
- * `turn` writes straight to the connection's output; those behind it write to their own queue, which is moved
- * to the connection's when their turn comes. An exchange ends when the kernel has taken its last byte.
+ * `turn` writes straight to the connection's output; those behind it write to their own queue,
+ * which is moved to the connection's when their turn comes. An exchange ends when the kernel has
+ * taken its last byte.
  */
 #include "proto/http/server_impl.h"
 
@@ -17,7 +18,8 @@
 
 static const char continue_text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-/* ---- The queue -------------------------------------------------------------------------------------- */
+/* ---- The queue
+ * -------------------------------------------------------------------------------------- */
 
 struct weir_exchange *weir_exchange_begin_request(struct weir_session *s)
 {
@@ -123,12 +125,14 @@ void weir_exchange_continue(struct weir_exchange *x)
     x->expect = false;
     if (x->begun || x->finished)
         return;
-    /* Without memory for it the client goes on by itself after a while (RFC 9110 section 10.1.1). */
+    /* Without memory for it the client goes on by itself after a while (RFC 9110 section 10.1.1).
+     */
     if (weir_sendq_copy(x->session->conn->engine, out_of(x), text) == 0)
         queued(x, text.len);
 }
 
-/* ---- Answering -------------------------------------------------------------------------------------- */
+/* ---- Answering
+ * -------------------------------------------------------------------------------------- */
 
 static bool bodyless_status(uint16_t status)
 {
@@ -150,10 +154,12 @@ static bool decide_close(const struct weir_exchange *x, const struct weir_respon
     if (unread_is_large(x))
         return true;
     return r->close || !x->keep_alive || x->close ||
-           (x->next == NULL && (s->server->draining || s->state == SESSION_STOPPED || s->conn->eof));
+           (x->next == NULL &&
+            (s->server->draining || s->state == SESSION_STOPPED || s->conn->eof));
 }
 
-static struct weir_http1_response_spec spec_of(struct weir_exchange *x, const struct weir_response *r)
+static struct weir_http1_response_spec spec_of(struct weir_exchange *x,
+                                               const struct weir_response *r)
 {
     struct weir_http1_response_spec spec = {
         .status = r->status,
@@ -187,7 +193,8 @@ static int long_head_write(struct weir_exchange *x, const struct weir_http1_resp
 {
     struct weir_server *server = x->session->server;
     if (weir_http1_response_bytes_max(spec) > server->scratch_bytes)
-        return weir_fail(-EINVAL, "the response head needs more than %zu bytes", server->scratch_bytes);
+        return weir_fail(-EINVAL, "the response head needs more than %zu bytes",
+                         server->scratch_bytes);
     int64_t n = weir_http1_write_response(server->scratch, server->scratch_bytes, spec);
     if (n < 0)
         return (int)n;
@@ -393,7 +400,8 @@ void weir_exchange_wake_writers(struct weir_session *s)
     struct weir_server *server = s->server;
     struct weir_exchange *next;
     for (struct weir_exchange *x = s->turn; x != NULL; x = next) {
-        next = x->next; /* a callback answers, it does not free: exchanges end when they were sent */
+        next =
+            x->next; /* a callback answers, it does not free: exchanges end when they were sent */
         if (!x->want_write || out_of(x)->bytes > WEIR_SESSION_OUT_BYTES_MAX / 2)
             continue;
         x->want_write = false;
@@ -402,7 +410,8 @@ void weir_exchange_wake_writers(struct weir_session *s)
     }
 }
 
-/* ---- Reading the request ---------------------------------------------------------------------------- */
+/* ---- Reading the request
+ * ---------------------------------------------------------------------------- */
 
 /* The head is the server's scratch: it belongs to the exchange whose on_request is running. */
 static const struct weir_http1_head *head_of(const struct weir_exchange *x)
@@ -422,7 +431,8 @@ struct weir_slice weir_exchange_target(const struct weir_exchange *x)
     return head_of(x)->target;
 }
 
-/* The path and query of the target: an absolute one (RFC 9112 section 3.2.2) has scheme and authority before. */
+/* The path and query of the target: an absolute one (RFC 9112 section 3.2.2) has scheme and
+ * authority before. */
 static struct weir_slice path_and_query(const struct weir_exchange *x)
 {
     struct weir_slice t = head_of(x)->target;

@@ -2,8 +2,8 @@
 /*
  * A server's life: open, accept, drain, close.
  *
- *     open --> serving --drain--> draining --no connection left--> drained (on_drained) --close--> gone
- *                 \                                                                       /
+ *     open --> serving --drain--> draining --no connection left--> drained (on_drained) --close-->
+ * gone \                                                                       /
  *                  +------------------------------ close -------------------------------+
  */
 #include "proto/http/server_impl.h"
@@ -43,8 +43,8 @@ void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size)
 static int config_check(const struct weir_server_config *cfg)
 {
     if (cfg->size != sizeof *cfg)
-        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_server_config_init()", cfg->size,
-                         sizeof *cfg);
+        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_server_config_init()",
+                         cfg->size, sizeof *cfg);
     if (cfg->listen == NULL)
         return weir_fail(-EINVAL, "listen is required");
     const struct weir_range ranges[] = {
@@ -78,7 +78,8 @@ int64_t weir_server_memory_bytes(const struct weir_server_config *cfg)
     return (int64_t)weir_align_up(sum, WEIR_PAGE);
 }
 
-/* ---- Accepting -------------------------------------------------------------------------------------- */
+/* ---- Accepting
+ * -------------------------------------------------------------------------------------- */
 
 static void on_accept(struct weir_listener *listener, int fd)
 {
@@ -110,7 +111,8 @@ static const struct weir_listener_handler listener_handler = {
     .on_closed = on_listener_closed,
 };
 
-/* ---- Services for sessions and exchanges -------------------------------------------------------------- */
+/* ---- Services for sessions and exchanges
+ * -------------------------------------------------------------- */
 
 struct weir_slice weir_server_date(struct weir_server *server)
 {
@@ -152,7 +154,8 @@ static void on_memory_timer(struct weir_timer *timer, void *ctx)
         weir_exchange_wake_writers(weir_container_of(n, struct weir_session, link));
 }
 
-/* ---- Drain and close ---------------------------------------------------------------------------------- */
+/* ---- Drain and close
+ * ---------------------------------------------------------------------------------- */
 
 static void drained_run(struct weir_ready *ready)
 {
@@ -188,7 +191,8 @@ void weir_server_drain(struct weir_server *server, uint64_t deadline_ns,
     server->on_drained = on_drained;
     server->draining = true;
     weir_listener_close(server->listener);
-    for (struct weir_list *n = server->sessions_list.next; n != &server->sessions_list; n = n->next) {
+    for (struct weir_list *n = server->sessions_list.next; n != &server->sessions_list;
+         n = n->next) {
         struct weir_session *s = weir_container_of(n, struct weir_session, link);
         if (s->exchanges_count == 0 && s->state == SESSION_HEAD && !s->in_head)
             weir_session_finish(s);
@@ -219,7 +223,8 @@ int weir_server_close(struct weir_server *server)
     return rc;
 }
 
-/* ---- Open --------------------------------------------------------------------------------------------- */
+/* ---- Open
+ * --------------------------------------------------------------------------------------------- */
 
 static void server_init(struct weir_server *server, struct weir_engine *engine)
 {
@@ -243,8 +248,8 @@ static void memory_open(struct weir_server *server)
                                                  .fields_max = (uint16_t)cfg->fields_max };
     server->linger = (struct weir_linger){ .timeout_ns = cfg->linger_timeout_ns,
                                            .bytes_max = cfg->linger_bytes_max };
-    server->head.fields = weir_arena_take(arena, cfg->fields_max * sizeof(struct weir_http1_field),
-                                          WEIR_CACHE_LINE);
+    server->head.fields =
+        weir_arena_take(arena, cfg->fields_max * sizeof(struct weir_http1_field), WEIR_CACHE_LINE);
     server->scratch_bytes = SCRATCH_BYTES;
     server->scratch = weir_arena_take(arena, SCRATCH_BYTES, WEIR_CACHE_LINE);
     weir_pool_open(&server->sessions, arena, sizeof(struct weir_session), cfg->conns_max);
@@ -267,8 +272,8 @@ static int listener_open(struct weir_server *server)
 }
 
 int weir_server_open(struct weir_server **out, struct weir_engine *engine,
-                     const struct weir_server_config *cfg, const struct weir_server_handler *handler,
-                     void *ctx)
+                     const struct weir_server_config *cfg,
+                     const struct weir_server_handler *handler, void *ctx)
 {
     struct weir_arena arena;
     *out = NULL;
@@ -278,7 +283,8 @@ int weir_server_open(struct weir_server **out, struct weir_engine *engine,
     if (handler == NULL || handler->on_request == NULL)
         return weir_fail(-EINVAL, "on_request is required");
     if (cfg->head_bytes_max > engine->stash_block_bytes)
-        return weir_fail(-EINVAL, "head_bytes_max is %u; the engine's stash_block_bytes, %u, must hold it",
+        return weir_fail(-EINVAL,
+                         "head_bytes_max is %u; the engine's stash_block_bytes, %u, must hold it",
                          cfg->head_bytes_max, engine->stash_block_bytes);
     int rc = weir_arena_open(&arena, (uint64_t)bytes);
     if (rc < 0)

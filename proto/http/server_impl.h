@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server's own structures, shared by server.c (life), session.c (input) and exchange.c (answers).
+ * The server's own structures, shared by server.c (life), session.c (input) and exchange.c
+ * (answers).
  */
 #ifndef WEIR_PROTO_HTTP_SERVER_IMPL_H
 #define WEIR_PROTO_HTTP_SERVER_IMPL_H
@@ -24,21 +25,21 @@ struct weir_exchange {
     struct weir_session *session;
     void *user;
     uint64_t start_ns;
-    uint64_t end_at;            /* finished: conn->sent_bytes at which all of it has left */
-    struct weir_sendq aside;    /* what it said before it was its turn */
-    struct weir_seg body_seg;   /* a borrowed body */
-    int64_t body_bytes;         /* as declared; -1 chunked */
-    int err;                    /* for on_end; 0 so far */
+    uint64_t end_at;          /* finished: conn->sent_bytes at which all of it has left */
+    struct weir_sendq aside;  /* what it said before it was its turn */
+    struct weir_seg body_seg; /* a borrowed body */
+    int64_t body_bytes;       /* as declared; -1 chunked */
+    int err;                  /* for on_end; 0 so far */
     uint8_t version_minor;
-    bool head;                  /* the method is HEAD: no body in the answer */
-    bool keep_alive;            /* the request lets the connection live on */
-    bool internal;              /* the server's own answer: no callbacks */
-    bool expect;                /* 100-continue is owed before the body */
-    bool body_done;             /* the request has been read whole */
-    bool begun, finished;       /* the answer */
+    bool head;            /* the method is HEAD: no body in the answer */
+    bool keep_alive;      /* the request lets the connection live on */
+    bool internal;        /* the server's own answer: no callbacks */
+    bool expect;          /* 100-continue is owed before the body */
+    bool body_done;       /* the request has been read whole */
+    bool begun, finished; /* the answer */
     bool chunked;
-    bool close;                 /* the connection ends with this answer */
-    bool want_write;            /* on_writable is owed */
+    bool close;      /* the connection ends with this answer */
+    bool want_write; /* on_writable is owed */
 };
 
 enum weir_session_state {
@@ -56,23 +57,23 @@ struct weir_session {
     struct weir_exchange *turn;  /* oldest that has not finished its answer */
     struct weir_exchange *last;
     uint32_t exchanges_count;
-    uint32_t resume;             /* of the head parser */
+    uint32_t resume; /* of the head parser */
     uint8_t state;
-    bool parked;                 /* input waits for a limit: this connection's or the server's */
-    bool in_head;                /* part of a head has arrived */
-    bool client_closes;          /* the last request said that no other follows */
-    bool dropped;                /* input was not read: the end needs lingering */
+    bool parked;        /* input waits for a limit: this connection's or the server's */
+    bool in_head;       /* part of a head has arrived */
+    bool client_closes; /* the last request said that no other follows */
+    bool dropped;       /* input was not read: the end needs lingering */
     uint64_t head_deadline_ns;
     struct weir_http1_body body;
     struct weir_stash stash;
-    struct weir_list park_link;  /* server->parked: waits for an exchange */
+    struct weir_list park_link; /* server->parked: waits for an exchange */
 };
 
 struct weir_server {
     struct weir_engine *engine;
     struct weir_server_handler handler;
     void *ctx;
-    struct weir_http1_head head;     /* of the request whose on_request runs, and only then */
+    struct weir_http1_head head;      /* of the request whose on_request runs, and only then */
     struct weir_exchange *in_request; /* that request */
     struct weir_http1_limits limits;
     struct weir_pool exchanges;
@@ -80,7 +81,7 @@ struct weir_server {
     struct weir_list sessions_list;
     struct weir_list parked;
     struct weir_ready unpark;
-    uint64_t date_until_ns;          /* `date` is right until then */
+    uint64_t date_until_ns; /* `date` is right until then */
     uint8_t date[WEIR_HTTP1_DATE_BYTES];
     bool draining;
     bool closing;
@@ -93,13 +94,14 @@ struct weir_server {
     struct weir_timer memory_timer;
     struct weir_ready drained;
     void (*on_drained)(struct weir_server *server, void *ctx);
-    uint8_t *scratch;                /* a head too long for a chunk is written here first */
+    uint8_t *scratch; /* a head too long for a chunk is written here first */
     size_t scratch_bytes;
     char address[WEIR_ADDR_TEXT_BYTES];
     struct weir_arena arena;
 };
 
-/* Output a connection may have queued before weir_exchange_write() refuses; on_writable at half of it. */
+/* Output a connection may have queued before weir_exchange_write() refuses; on_writable at half of
+ * it. */
 #define WEIR_SESSION_OUT_BYTES_MAX (256u * 1024)
 
 /* How long a writer that found no output memory waits before it is asked again. */
@@ -125,7 +127,8 @@ void weir_session_refuse(struct weir_session *session, uint16_t status, const ch
 
 /* exchange.c */
 struct weir_exchange *weir_exchange_begin_request(struct weir_session *session);
-/* Put what the answer gained on the wire, if it is its turn; go on to the next when it is finished. */
+/* Put what the answer gained on the wire, if it is its turn; go on to the next when it is finished.
+ */
 void weir_exchange_progress(struct weir_session *session);
 /* 100 Continue, if it is owed and nothing was answered yet. */
 void weir_exchange_continue(struct weir_exchange *exchange);

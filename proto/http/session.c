@@ -8,11 +8,11 @@
  *       |                                    |
  *       +--- refused, last request read -----+--> STOPPED --- all answered ---> the connection ends
  *
- * parked (any of HEAD, BODY): a limit is reached; input is kept in the stash and receiving is paused until an
- * exchange ends. STOPPED: input is dropped.
+ * parked (any of HEAD, BODY): a limit is reached; input is kept in the stash and receiving is
+ * paused until an exchange ends. STOPPED: input is dropped.
  *
- * What the connection waits for decides its deadline, in this order: the rest of a head, the rest of a body,
- * the peer to take output, the application (no deadline), the next request.
+ * What the connection waits for decides its deadline, in this order: the rest of a head, the rest
+ * of a body, the peer to take output, the application (no deadline), the next request.
  */
 #include "proto/http/server_impl.h"
 
@@ -52,9 +52,11 @@ void weir_session_finish(struct weir_session *s)
     weir_conn_finish(s->conn, 0, clean ? NULL : &s->server->linger);
 }
 
-/* ---- Refusing --------------------------------------------------------------------------------------- */
+/* ---- Refusing
+ * --------------------------------------------------------------------------------------- */
 
-/* The exchange that carries the refusal: the request's own if it has one, else one without callbacks. */
+/* The exchange that carries the refusal: the request's own if it has one, else one without
+ * callbacks. */
 static struct weir_exchange *refusal(struct weir_session *s, int err)
 {
     if (s->state == SESSION_BODY) {
@@ -79,7 +81,8 @@ void weir_session_refuse(struct weir_session *s, uint16_t status, const char *te
     s->dropped = true;
     s->in_head = false;
     if (x == NULL || x->begun) {
-        /* There is no answer left to give: it was given, or is being given and must not look complete. */
+        /* There is no answer left to give: it was given, or is being given and must not look
+         * complete. */
         weir_conn_finish(s->conn, err, &s->server->linger);
         return;
     }
@@ -95,7 +98,8 @@ void weir_session_refuse(struct weir_session *s, uint16_t status, const char *te
         weir_conn_close(s->conn, err, true); /* not even memory for that */
 }
 
-/* ---- Head ------------------------------------------------------------------------------------------- */
+/* ---- Head
+ * ------------------------------------------------------------------------------------------- */
 
 static void park(struct weir_session *s)
 {
@@ -108,7 +112,8 @@ static void park(struct weir_session *s)
 static bool at_limit(const struct weir_session *s)
 {
     const struct weir_server *server = s->server;
-    return s->exchanges_count >= server->cfg.pipeline_max || server->exchanges.used == server->exchanges.count;
+    return s->exchanges_count >= server->cfg.pipeline_max ||
+           server->exchanges.used == server->exchanges.count;
 }
 
 static struct weir_exchange *request_begin(struct weir_session *s)
@@ -138,7 +143,8 @@ static void on_head(struct weir_session *s, bool more)
 {
     struct weir_server *server = s->server;
     const struct weir_http1_head *head = &server->head;
-    if (head->framing == WEIR_HTTP1_BODY_LENGTH && head->content_length > server->cfg.body_bytes_max) {
+    if (head->framing == WEIR_HTTP1_BODY_LENGTH &&
+        head->content_length > server->cfg.body_bytes_max) {
         weir_session_refuse(s, 413, "the body is larger than the limit", WEIR_E_LIMIT);
         return;
     }
@@ -173,7 +179,8 @@ static size_t feed_head(struct weir_session *s, struct weir_slice in)
         park(s);
         return 0;
     }
-    enum weir_parse r = weir_http1_parse_request(&server->head, &server->limits, in, &s->resume, &err);
+    enum weir_parse r =
+        weir_http1_parse_request(&server->head, &server->limits, in, &s->resume, &err);
     if (WEIR_LIKELY(r == WEIR_PARSE_DONE)) {
         size_t used = server->head.bytes;
         s->resume = 0;
@@ -191,7 +198,8 @@ static size_t feed_head(struct weir_session *s, struct weir_slice in)
     return 0;
 }
 
-/* ---- Body ------------------------------------------------------------------------------------------- */
+/* ---- Body
+ * ------------------------------------------------------------------------------------------- */
 
 static size_t feed_body(struct weir_session *s, struct weir_slice in)
 {
@@ -223,7 +231,8 @@ static size_t feed_body(struct weir_session *s, struct weir_slice in)
     return used;
 }
 
-/* ---- Input ------------------------------------------------------------------------------------------ */
+/* ---- Input
+ * ------------------------------------------------------------------------------------------ */
 
 /* Take requests from `in`. @return bytes used; the rest must wait */
 static size_t feed(struct weir_session *s, struct weir_slice in)
@@ -313,12 +322,14 @@ void weir_session_room(struct weir_session *s)
 {
     struct weir_server *server = s->server;
     /* Half of the limit: a connection at its limit is not woken for every single answer. */
-    if (s->parked && !weir_list_linked(&s->park_link) && s->exchanges_count <= server->cfg.pipeline_max / 2)
+    if (s->parked && !weir_list_linked(&s->park_link) &&
+        s->exchanges_count <= server->cfg.pipeline_max / 2)
         weir_list_push_back(&server->parked, &s->park_link);
     weir_server_exchange_freed(server);
 }
 
-/* ---- Output, time, end -------------------------------------------------------------------------------- */
+/* ---- Output, time, end
+ * -------------------------------------------------------------------------------- */
 
 static void session_on_sent(struct weir_conn *conn)
 {
