@@ -504,8 +504,6 @@ const char *weir_engine_ring_info(const struct weir_engine *engine)
 
 static int pin(int32_t cpu)
 {
-    if (cpu < 0)
-        return 0;
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((unsigned)cpu, &set);
@@ -551,17 +549,11 @@ static int ring_open(struct weir_engine *engine, const struct weir_engine_config
     return weir_ring_uring_open(&engine->ring, &engine->arena, &rcfg);
 }
 
-int weir_engine_open(struct weir_engine **out, const struct weir_engine_config *cfg)
+static int engine_open(struct weir_engine **out, const struct weir_engine_config *cfg,
+                       uint64_t bytes)
 {
-    *out = NULL;
-    int64_t bytes = weir_engine_memory_bytes(cfg);
-    if (bytes < 0)
-        return (int)bytes;
-    int rc = pin(cfg->cpu);
-    if (rc < 0)
-        return rc;
     struct weir_arena arena;
-    rc = weir_arena_open(&arena, (uint64_t)bytes);
+    int rc = weir_arena_open(&arena, bytes);
     if (rc < 0)
         return rc;
     struct weir_engine *engine = weir_arena_take(&arena, sizeof *engine, WEIR_CACHE_LINE);
@@ -590,6 +582,26 @@ fail:
     weir_mailbox_close(&engine->mailbox);
     arena = engine->arena; /* the engine itself lies in it */
     weir_arena_close(&arena);
+    return rc;
+}
+
+int weir_engine_open(struct weir_engine **out, const struct weir_engine_config *cfg)
+{
+    *out = NULL;
+    int64_t bytes = weir_engine_memory_bytes(cfg);
+    if (bytes < 0)
+        return (int)bytes;
+    if (cfg->cpu < 0)
+        return engine_open(out, cfg, (uint64_t)bytes);
+    /* Pinned first, so that the memory is of this CPU's node; undone when the rest fails. */
+    cpu_set_t before;
+    bool known = sched_getaffinity(0, sizeof before, &before) == 0;
+    int rc = pin(cfg->cpu);
+    if (rc < 0)
+        return rc;
+    rc = engine_open(out, cfg, (uint64_t)bytes);
+    if (rc < 0 && known)
+        (void)sched_setaffinity(0, sizeof before, &before);
     return rc;
 }
 

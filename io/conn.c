@@ -28,6 +28,10 @@
 
 _Static_assert(sizeof(struct weir_conn) <= WEIR_SLOT_BYTES, "a connection fits into a slot");
 
+/* A submission holds 32 bits of length; no system call transfers more than 2 GiB less a page
+ * anyway. */
+#define SEND_BYTES_MAX (1u << 30)
+
 static struct weir_conn *conn_of(struct weir_slot *slot)
 {
     return weir_container_of(slot, struct weir_conn, slot);
@@ -48,6 +52,7 @@ static void recv_arm(struct weir_conn *conn)
 {
     WEIR_ASSERT(!conn->recv_armed);
     conn->recv_armed = true;
+    conn->rearmed = conn->pausing;
     weir_op_recv(conn->engine, &conn->slot, conn->fd);
 }
 
@@ -219,17 +224,22 @@ static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot,
     conn_check(conn);
 }
 
+static void recv_cancel(struct weir_conn *conn)
+{
+    WEIR_ASSERT(conn->recv_armed && !conn->pausing);
+    conn->pausing = true;
+    conn->rearmed = false;
+    weir_op_cancel_kind(conn->engine, &conn->slot, WEIR_OP_RECV);
+}
+
 void weir_conn_pause(struct weir_conn *conn)
 {
     if (conn->recv_paused || conn->state != WEIR_CONN_OPEN)
         return;
     conn->recv_paused = true;
-    /* One cancel at a time: when one is under way the receive ends by it, and is not armed again.
-     */
-    if (conn->recv_armed && !conn->pausing) {
-        conn->pausing = true;
-        weir_op_cancel_kind(conn->engine, &conn->slot, WEIR_OP_RECV);
-    }
+    /* One cancel at a time: the receive that it does not end is cancelled when it has completed. */
+    if (conn->recv_armed && !conn->pausing)
+        recv_cancel(conn);
 }
 
 void weir_conn_resume(struct weir_conn *conn)
@@ -254,6 +264,8 @@ static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot,
     conn->pausing = false;
     if (conn->state == WEIR_CONN_CLOSING)
         close_join(conn);
+    else if (conn->rearmed && conn->recv_paused && conn->recv_armed)
+        recv_cancel(conn);
 }
 
 /* ---- Sending
@@ -271,8 +283,9 @@ static void conn_flush(struct weir_ready *ready)
     struct weir_seg *first = conn->out.first;
     conn->send_inflight = true;
     if (first->next == NULL || engine->gathers_used == engine->gathers_max) {
-        conn->sending_bytes = first->len;
-        weir_op_send(engine, &conn->slot, conn->fd, (struct weir_slice){ first->ptr, first->len });
+        conn->sending_bytes = weir_min_u64(first->len, SEND_BYTES_MAX);
+        weir_op_send(engine, &conn->slot, conn->fd,
+                     (struct weir_slice){ first->ptr, conn->sending_bytes });
         return;
     }
     struct weir_gather *g = &engine->gathers[engine->gathers_used++];

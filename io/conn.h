@@ -52,6 +52,7 @@ struct weir_conn {
     bool finishing; /* end after what is queued was sent */
     bool linger;    /* and then read until the peer ends too */
     bool pausing;   /* the cancel of the receive is in flight */
+    bool rearmed;   /* and a receive was armed behind it, which it does not end */
     bool cancelled; /* CLOSING: the cancel was queued */
     bool reset;     /* CLOSING: end with RST */
     struct weir_sendq out;

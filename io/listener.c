@@ -56,6 +56,13 @@ static void on_retry(struct weir_timer *timer, void *ctx)
     arm(ctx);
 }
 
+static void accept_cancel(struct weir_listener *l)
+{
+    WEIR_ASSERT(l->armed && !l->cancelling);
+    l->cancelling = true;
+    weir_op_cancel_kind(l->engine, &l->slot, WEIR_OP_ACCEPT);
+}
+
 static void end_join(struct weir_listener *l)
 {
     if (l->slot.inflight == 0)
@@ -68,7 +75,8 @@ static void listener_end(struct weir_ready *ready)
     WEIR_ASSERT(l->state == WEIR_LISTENER_CLOSING);
     WEIR_ASSERT(!l->armed);
     weir_sock_close(l->fd);
-    l->handler->on_closed(l);
+    if (l->handler != NULL) /* it was started */
+        l->handler->on_closed(l);
     weir_slot_put(l->engine, &l->slot);
 }
 
@@ -109,6 +117,7 @@ static void on_accept(struct weir_engine *engine, struct weir_slot *slot,
                       const struct weir_done *done)
 {
     struct weir_listener *l = listener_of(slot);
+    (void)engine;
     if (done->last)
         l->armed = false;
     if (l->state == WEIR_LISTENER_CLOSING) {
@@ -123,10 +132,8 @@ static void on_accept(struct weir_engine *engine, struct weir_slot *slot,
         l->backoff_ns = 0;
         l->handler->on_accept(l, done->res);
     }
-    if (l->armed && l->multi && !l->cancelling && l->handler->capacity(l) < MULTI_CAPACITY_MIN) {
-        l->cancelling = true;
-        weir_op_cancel_kind(engine, &l->slot, WEIR_OP_ACCEPT);
-    }
+    if (l->armed && l->multi && !l->cancelling && l->handler->capacity(l) < MULTI_CAPACITY_MIN)
+        accept_cancel(l);
     arm(l);
 }
 
@@ -137,8 +144,12 @@ static void on_accept_cancel(struct weir_engine *engine, struct weir_slot *slot,
     if (done->res < 0 && done->res != -ENOENT && done->res != -EALREADY)
         weir_unexpected(engine, WEIR_OP_ACCEPT_CANCEL, slot, done->res);
     l->cancelling = false;
-    if (l->state == WEIR_LISTENER_CLOSING)
+    if (l->state == WEIR_LISTENER_CLOSING) {
+        /* It may have been for an accept before this one, which then still waits. */
+        if (l->armed)
+            accept_cancel(l);
         end_join(l);
+    }
 }
 
 int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, const char *text,
@@ -192,9 +203,7 @@ void weir_listener_close(struct weir_listener *l)
         return;
     l->state = WEIR_LISTENER_CLOSING;
     weir_timer_cancel(&l->retry);
-    if (l->armed && !l->cancelling) {
-        l->cancelling = true;
-        weir_op_cancel_kind(l->engine, &l->slot, WEIR_OP_ACCEPT);
-    }
+    if (l->armed && !l->cancelling)
+        accept_cancel(l);
     end_join(l);
 }
