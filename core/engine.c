@@ -43,8 +43,7 @@ uint64_t weir_engine_now_ns(const struct weir_engine *engine)
     return engine->now_ns;
 }
 
-/* ---- Slots
- * ------------------------------------------------------------------------------------------ */
+/* ---- Slots ------------------------------------------------------------------------------- */
 
 struct weir_slot *weir_slot_get(struct weir_engine *engine)
 {
@@ -83,8 +82,7 @@ void weir_engine_set_handler(struct weir_engine *engine, enum weir_op_kind kind,
     engine->on_done[kind] = handler;
 }
 
-/* ---- Operations
- * ------------------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------- */
 
 static uint64_t user_data(const struct weir_slot *slot, enum weir_op_kind kind)
 {
@@ -156,8 +154,7 @@ void weir_unexpected(struct weir_engine *engine, enum weir_op_kind kind,
                                                               .flags = 0xff });
 }
 
-/* ---- The pass
- * --------------------------------------------------------------------------------------- */
+/* ---- The pass ---------------------------------------------------------------------------- */
 
 static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
 {
@@ -178,9 +175,7 @@ static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
     if (WEIR_UNLIKELY(slot->gen != gen || !slot->used)) {
         engine->stats.stale_cqes++;
     } else {
-        struct weir_done done = { .res = cqe->res,
-                                  .last = !(cqe->flags & WEIR_CQE_MORE),
-                                  .notif = cqe->flags & WEIR_CQE_NOTIF };
+        struct weir_done done = { .res = cqe->res, .last = !(cqe->flags & WEIR_CQE_MORE) };
         if (has_buf && cqe->res > 0)
             done.data = (struct weir_slice){ engine->bufs + (size_t)buf * engine->buf_stride,
                                              (size_t)cqe->res };
@@ -195,11 +190,18 @@ static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
         engine->ring->ops->buf_put(engine->ring, buf);
 }
 
+/*
+ * At most a queue full: a full submission queue is handed on in the middle of a pass and may complete
+ * at once, and what those completions queue again, and so on; the rest of the pass must have its turn.
+ */
 static void reap(struct weir_engine *engine)
 {
     const struct weir_cqe *cqe;
     uint32_t count;
-    while ((count = engine->ring->ops->peek(engine->ring, &cqe)) > 0) {
+    uint32_t left = engine->reap_max;
+    while (left > 0 && (count = engine->ring->ops->peek(engine->ring, &cqe)) > 0) {
+        count = count < left ? count : left;
+        left -= count;
         for (uint32_t i = 0; i < count; i++)
             dispatch(engine, &cqe[i]);
         engine->stats.cqes += count;
@@ -282,29 +284,38 @@ static int pass(struct weir_engine *engine, uint64_t until_ns)
     return rc;
 }
 
+/* What a last pass queued must be under way before the caller goes elsewhere. */
+static int submit_rest(struct weir_engine *engine)
+{
+    if (!engine->ring->ops->unsubmitted(engine->ring))
+        return 0;
+    return enter(engine, false, WEIR_NO_DEADLINE);
+}
+
+void weir_engine_refresh_clock(struct weir_engine *engine)
+{
+    if (engine->depth == 0)
+        engine->now_ns = engine->ring->ops->now_ns(engine->ring);
+}
+
 int weir_engine_run(struct weir_engine *engine)
 {
+    int rc = 0;
     WEIR_ASSERT(engine->depth == 0);
-    while (!weir_mailbox_stop_take(&engine->mailbox)) {
-        int rc = pass(engine, WEIR_NO_DEADLINE);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    weir_engine_refresh_clock(engine);
+    while (rc == 0 && !weir_mailbox_stop_take(&engine->mailbox))
+        rc = pass(engine, WEIR_NO_DEADLINE);
+    return rc < 0 ? rc : submit_rest(engine);
 }
 
 int weir_engine_run_once(struct weir_engine *engine, uint64_t wait_ns)
 {
     WEIR_ASSERT(engine->depth == 0);
-    /* The clock may be old: the caller can have been away since the last pass. */
-    engine->now_ns = engine->ring->ops->now_ns(engine->ring);
+    weir_engine_refresh_clock(engine);
     uint64_t until =
         wait_ns > WEIR_NO_DEADLINE - engine->now_ns ? WEIR_NO_DEADLINE : engine->now_ns + wait_ns;
     int rc = pass(engine, until);
-    /* What this pass queued must be under way before the caller goes elsewhere. */
-    if (rc == 0 && engine->ring->ops->unsubmitted(engine->ring))
-        rc = enter(engine, false, WEIR_NO_DEADLINE);
-    return rc;
+    return rc < 0 ? rc : submit_rest(engine);
 }
 
 void weir_engine_stop(struct weir_engine *engine)
@@ -317,8 +328,7 @@ void weir_engine_post(struct weir_engine *engine, struct weir_task *task)
     weir_mailbox_post(&engine->mailbox, task);
 }
 
-/* ---- Timers
- * ----------------------------------------------------------------------------------------- */
+/* ---- Timers ------------------------------------------------------------------------------ */
 
 void weir_timer_init(struct weir_timer *timer, weir_timer_fn *on_fire, void *ctx)
 {
@@ -344,8 +354,7 @@ void weir_timer_cancel(struct weir_timer *timer)
     timer->engine = NULL;
 }
 
-/* ---- Doorbell
- * --------------------------------------------------------------------------------------- */
+/* ---- Doorbell ---------------------------------------------------------------------------- */
 
 static void doorbell_arm(struct weir_engine *engine)
 {
@@ -367,8 +376,7 @@ static void doorbell_on_done(struct weir_engine *engine, struct weir_slot *slot,
     doorbell_arm(engine);
 }
 
-/* ---- Configuration, open, close
- * --------------------------------------------------------------------- */
+/* ---- Configuration, open, close ---------------------------------------------------------- */
 
 void weir_engine_config_init_size(struct weir_engine_config *cfg, uint32_t size)
 {
@@ -378,7 +386,7 @@ void weir_engine_config_init_size(struct weir_engine_config *cfg, uint32_t size)
         .recv_bufs_max = 512,
         .recv_buf_bytes = 4096,
         .send_bytes_max = 48u << 20,
-        .stash_bytes_max = 128u << 20,
+        .stash_bytes_max = 288u << 20,
         .stash_block_bytes = 16384,
         .sq_entries = 256,
         .cq_entries = 4096,
@@ -533,6 +541,7 @@ static void pools_open(struct weir_engine *engine, const struct weir_engine_conf
     weir_pool_open(&engine->chunks, arena, WEIR_CHUNK_BYTES, chunks_count(cfg));
     weir_pool_open(&engine->stash, arena, stash_stride(cfg), stash_count(cfg));
     engine->stash_block_bytes = cfg->stash_block_bytes;
+    engine->reap_max = cfg->cq_entries;
     engine->gathers_max = cfg->sq_entries;
     engine->gathers = weir_arena_take(arena, (uint64_t)cfg->sq_entries * sizeof(struct weir_gather),
                                       WEIR_CACHE_LINE);

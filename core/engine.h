@@ -60,9 +60,10 @@ struct weir_engine {
     struct weir_gather *gathers;
     uint32_t gathers_max, gathers_used;
     uint32_t stash_block_bytes;
-    uint32_t depth;  /* > 0 inside a pass: open and close calls of the application are refused by
+    uint32_t reap_max; /* completions handled in one pass */
+    uint32_t depth;    /* > 0 inside a pass: open and close calls of the application are refused by
                         assertion */
-    uint32_t owners; /* servers, clients open */
+    uint32_t owners;   /* servers, clients open */
     struct weir_engine_stats stats;
     struct weir_trace trace;
     struct weir_mailbox mailbox;
@@ -72,6 +73,9 @@ struct weir_engine {
     uint64_t doorbell_value;
     struct weir_arena arena;
 };
+
+/* Outside of a pass the clock of the last pass may be old: read it again. */
+void weir_engine_refresh_clock(struct weir_engine *engine);
 
 static inline void weir_ready_push(struct weir_list *list, struct weir_ready *ready)
 {

@@ -49,7 +49,6 @@ struct weir_slot {
 struct weir_done {
     int32_t res;            /* count or -errno */
     bool last;              /* the operation is over */
-    bool notif;             /* zero copy: the memory is free again */
     struct weir_slice data; /* receive: the bytes, valid until the handler returns */
 };
 

@@ -39,8 +39,6 @@ struct weir_cqe {
  * that. */
 #define WEIR_CQE_BUFFER    (1u << 0)
 #define WEIR_CQE_MORE      (1u << 1)
-#define WEIR_CQE_NONEMPTY  (1u << 2)
-#define WEIR_CQE_NOTIF     (1u << 3)
 #define WEIR_CQE_BUF_SHIFT 16
 
 #define WEIR_NO_DEADLINE UINT64_MAX

@@ -47,8 +47,6 @@ _Static_assert(offsetof(struct weir_cqe, flags) == offsetof(struct io_uring_cqe,
                "read in place");
 _Static_assert(WEIR_CQE_BUFFER == IORING_CQE_F_BUFFER, "kernel's value");
 _Static_assert(WEIR_CQE_MORE == IORING_CQE_F_MORE, "kernel's value");
-_Static_assert(WEIR_CQE_NONEMPTY == IORING_CQE_F_SOCK_NONEMPTY, "kernel's value");
-_Static_assert(WEIR_CQE_NOTIF == IORING_CQE_F_NOTIF, "kernel's value");
 _Static_assert(WEIR_CQE_BUF_SHIFT == IORING_CQE_BUFFER_SHIFT, "kernel's value");
 
 enum feature {
@@ -88,8 +86,9 @@ static struct uring *uring_of(struct weir_ring *ring)
     return (struct uring *)(void *)ring;
 }
 
-/* ---- Submission
- * ---------------------------------------------------------------------------------- */
+static void uring_buf_commit(struct weir_ring *ring);
+
+/* ---- Submission -------------------------------------------------------------------------- */
 
 static uint32_t sq_used(const struct uring *u)
 {
@@ -125,8 +124,11 @@ static struct io_uring_sqe *sqe_next(struct uring *u)
 static struct io_uring_sqe *uring_sqe(struct uring *u)
 {
     if (WEIR_UNLIKELY(u->backlog_count > 0 || sq_used(u) == *u->ring.sq.kring_entries)) {
-        if (u->backlog_count == 0)
+        if (u->backlog_count == 0) {
+            /* Receives that are handed on now must find the buffers that were given back. */
+            uring_buf_commit(&u->base);
             (void)enter_call(u, 0, 0, NULL, 0); /* the result shows in sq_used() */
+        }
         if (u->backlog_count > 0 || sq_used(u) == *u->ring.sq.kring_entries) {
             WEIR_ASSERT(u->backlog_count < u->backlog_max);
             uint32_t at = (u->backlog_head + u->backlog_count++) % u->backlog_max;
@@ -216,8 +218,7 @@ static bool uring_unsubmitted(const struct weir_ring *ring)
     return u->backlog_count > 0 || sq_used(u) > 0;
 }
 
-/* ---- Enter and reap
- * -------------------------------------------------------------------------------- */
+/* ---- Enter and reap ---------------------------------------------------------------------- */
 
 static uint64_t uring_now_ns(const struct weir_ring *ring)
 {
@@ -289,8 +290,7 @@ static void uring_advance(struct weir_ring *ring, uint32_t count)
     __atomic_store_n(u->ring.cq.khead, *u->ring.cq.khead + count, __ATOMIC_RELEASE);
 }
 
-/* ---- Provided buffers
- * ------------------------------------------------------------------------------ */
+/* ---- Provided buffers -------------------------------------------------------------------- */
 
 static void uring_buf_put(struct weir_ring *ring, uint32_t index)
 {
@@ -340,8 +340,7 @@ static int bufs_open(struct uring *u, const struct weir_ring_config *cfg)
     return 0;
 }
 
-/* ---- Open and close
- * -------------------------------------------------------------------------------- */
+/* ---- Open and close ---------------------------------------------------------------------- */
 
 static uint32_t feature_bit(struct weir_slice name)
 {

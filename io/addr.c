@@ -132,7 +132,7 @@ const char *weir_addr_format(const struct weir_addr *addr, char *out, size_t cap
     case AF_UNIX: {
         const struct sockaddr_un *un = (const void *)&addr->storage;
         bool named = addr->bytes > offsetof(struct sockaddr_un, sun_path);
-        snprintf(out, capacity, "unix:%s", named ? un->sun_path : "");
+        snprintf(out, capacity, "unix%s%s", named ? ":" : "", named ? un->sun_path : "");
         break;
     }
     default:

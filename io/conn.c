@@ -17,9 +17,11 @@
  *   -> free         conn_end(), from the ready list, when nothing is in flight
  *
  * OPEN:      a receive is armed, or recv_paused, or eof: exactly as conn_check() says. At most one
- * send in flight. LINGERING: our direction is shut down; input is dropped until the peer ends, or
- * the bytes or the time are up. CLOSING:   one cancel was queued if anything was in flight; nothing
- * is queued any more; completions only count down.
+ *            send in flight.
+ * LINGERING: our direction is shut down; input is dropped until the peer ends, or the bytes or the
+ *            time are up.
+ * CLOSING:   one cancel was queued if anything was in flight; nothing is queued any more;
+ *            completions only count down.
  */
 #include "io/conn.h"
 #include "io/sock.h"
@@ -56,8 +58,7 @@ static void recv_arm(struct weir_conn *conn)
     weir_op_recv(conn->engine, &conn->slot, conn->fd);
 }
 
-/* ---- Ending
- * ----------------------------------------------------------------------------------------- */
+/* ---- Ending ------------------------------------------------------------------------------ */
 
 /* Nothing is in flight any more: the only place that frees a connection. */
 static void conn_end(struct weir_ready *ready)
@@ -69,11 +70,12 @@ static void conn_end(struct weir_ready *ready)
     weir_timer_cancel(&conn->timer);
     weir_list_remove(&conn->flush.link);
     weir_sendq_clear(engine, &conn->out);
+    engine->stats.closed++;
+    conn->handler->on_closed(
+        conn, conn->err); /* the socket is still there: it can be asked for its peer */
     if (conn->reset)
         weir_sock_set_reset(conn->fd);
     weir_sock_close(conn->fd);
-    engine->stats.closed++;
-    conn->handler->on_closed(conn, conn->err);
     weir_slot_put(engine, &conn->slot);
 }
 
@@ -92,10 +94,8 @@ void weir_conn_close(struct weir_conn *conn, int err, bool reset)
         conn->err = err;
     conn->state = WEIR_CONN_CLOSING;
     conn->deadline_ns = 0;
-    if (conn->slot.inflight > 0 && !conn->cancelled) {
-        conn->cancelled = true;
+    if (conn->slot.inflight > 0)
         weir_op_cancel(conn->engine, &conn->slot, conn->fd);
-    }
     close_join(conn);
 }
 
@@ -113,7 +113,7 @@ static void finish_now(struct weir_conn *conn)
     }
     conn->state = WEIR_CONN_LINGERING;
     conn->recv_paused = false;
-    weir_conn_set_deadline(conn, conn->engine->now_ns + conn->linger_ns);
+    weir_conn_set_deadline(conn, conn->linger_ns == 0 ? 0 : conn->engine->now_ns + conn->linger_ns);
     if (!conn->recv_armed)
         recv_arm(conn);
 }
@@ -136,8 +136,7 @@ void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger 
         finish_now(conn);
 }
 
-/* ---- Receiving
- * -------------------------------------------------------------------------------------- */
+/* ---- Receiving --------------------------------------------------------------------------- */
 
 static void linger_recv(struct weir_conn *conn, size_t bytes)
 {
@@ -268,8 +267,7 @@ static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot,
         recv_cancel(conn);
 }
 
-/* ---- Sending
- * ---------------------------------------------------------------------------------------- */
+/* ---- Sending ----------------------------------------------------------------------------- */
 
 /* One send per connection and pass: everything it has. */
 static void conn_flush(struct weir_ready *ready)
@@ -347,8 +345,7 @@ static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
     conn_check(conn);
 }
 
-/* ---- Beginning
- * -------------------------------------------------------------------------------------- */
+/* ---- Beginning --------------------------------------------------------------------------- */
 
 static void conn_on_timer(struct weir_timer *timer, void *ctx)
 {
@@ -361,8 +358,8 @@ static void conn_on_timer(struct weir_timer *timer, void *ctx)
         return;
     }
     conn->deadline_ns = 0;
-    if (conn->finishing)
-        weir_conn_close(conn, conn->err, conn->state == WEIR_CONN_OPEN);
+    if (conn->state == WEIR_CONN_LINGERING)
+        weir_conn_close(conn, conn->err, false); /* it had its chance to read what we sent */
     else
         conn->handler->on_timeout(conn);
 }

@@ -53,7 +53,6 @@ struct weir_conn {
     bool linger;    /* and then read until the peer ends too */
     bool pausing;   /* the cancel of the receive is in flight */
     bool rearmed;   /* and a receive was armed behind it, which it does not end */
-    bool cancelled; /* CLOSING: the cancel was queued */
     bool reset;     /* CLOSING: end with RST */
     struct weir_sendq out;
     uint64_t sending_bytes;  /* of the send in flight */
@@ -76,8 +75,7 @@ struct weir_conn *weir_conn_accept(struct weir_engine *engine, int fd,
                                    const struct weir_conn_handler *handler, void *user);
 
 /*
- * Begin to connect; `addr` must stay until on_open or on_closed. The deadline runs from now,
- * absolute; 0 = none.
+ * Begin to connect; `addr` must stay until on_open or on_closed.
  * @return 0; -ENOBUFS no slot; -EMFILE and other results of socket(2). On error *out is NULL.
  */
 int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine,

@@ -48,6 +48,11 @@ void weir_listener_start(struct weir_listener *listener,
                          const struct weir_listener_handler *handler, void *user);
 /* The owner has room again (or a descriptor became free): accept, if that had paused. */
 void weir_listener_resume(struct weir_listener *listener);
+/* Is it waiting to be resumed, or for its own next try? */
+static inline bool weir_listener_paused(const struct weir_listener *listener)
+{
+    return listener->state == WEIR_LISTENER_OPEN && !listener->armed;
+}
 /* Stop accepting for good; on_closed follows, never inside this call. */
 void weir_listener_close(struct weir_listener *listener);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <weir/http1.h>
 #include <weir/units.h>
 
 #define CONNECTIONS_MAX 1000000U
@@ -158,6 +159,30 @@ static struct weir_slice trimmed(const char *begin, const char *end)
     return (struct weir_slice){ (const uint8_t *)begin, (size_t)(end - begin) };
 }
 
+/* Whether the codec would send it; `header` may be NULL. Nothing is written: there is no room. */
+static bool can_be_sent(struct weir_slice method, struct weir_slice host,
+                        const struct weir_header *header)
+{
+    uint8_t none;
+    const struct weir_http1_request_spec spec = {
+        .method = method,
+        .target = WEIR_TEXT("/"),
+        .host = host,
+        .headers = header,
+        .headers_count = header != NULL,
+    };
+    return weir_http1_write_request(&none, 0, &spec) != -EINVAL;
+}
+
+/* How much of `text` fits into a message of one line. */
+static int printable_len(const char *text)
+{
+    int len = 0;
+    while (len < BENCH_ERROR_TEXT_BYTES && (unsigned char)text[len] >= ' ' && text[len] != 0x7f)
+        len++;
+    return len;
+}
+
 static int parse_header(struct options_parser *parser)
 {
     /* These frame the message (RFC 9112 section 6): two owners would contradict each other. */
@@ -174,16 +199,23 @@ static int parse_header(struct options_parser *parser)
                                 reserved[i]);
     }
     if (slice_is(name, "Host")) {
-        if (value.len == 0)
-            return options_fail(parser, "--header '%s': expected a host", optarg);
+        if (value.len == 0 || !can_be_sent(WEIR_TEXT("GET"), value, NULL))
+            return options_fail(parser, "--header '%.*s': expected a host", printable_len(optarg),
+                                optarg);
         request->host = value;
         return 0;
     }
     if (request->headers_count == HEADERS_MAX)
         return options_fail(parser, "--header '%s': more than %u header fields", optarg,
                             HEADERS_MAX);
+    struct weir_header header = { .name = name, .value = value };
+    if (!can_be_sent(WEIR_TEXT("GET"), WEIR_TEXT("host"), &header))
+        return options_fail(parser,
+                            "--header '%.*s': expected a name without blanks, and no "
+                            "control characters",
+                            printable_len(optarg), optarg);
     struct weir_header *headers = (struct weir_header *)request->headers;
-    headers[request->headers_count++] = (struct weir_header){ .name = name, .value = value };
+    headers[request->headers_count++] = header;
     return 0;
 }
 
@@ -244,10 +276,12 @@ static int parse_server_pid(struct options_parser *parser)
 
 static int parse_method(struct options_parser *parser)
 {
-    if (optarg[0] == '\0')
-        return options_fail(parser, "--method '': expected a method as GET or POST");
+    struct weir_slice method = slice_of(optarg);
+    if (!can_be_sent(method, WEIR_TEXT("host"), NULL))
+        return options_fail(parser, "--method '%.*s': expected a method as GET or POST",
+                            printable_len(optarg), optarg);
     parser->method_given = true;
-    parser->out->request.method = slice_of(optarg);
+    parser->out->request.method = method;
     return 0;
 }
 

@@ -26,7 +26,9 @@ struct weir_engine_config {
     uint32_t recv_buf_bytes; /**< bytes of one receive buffer: 256 ... 65536. Default 4096 */
     /** memory for queued output, all connections: 64 KiB ... 1 GiB. Default 48 MiB, touched only as used */
     uint64_t send_bytes_max;
-    /** memory for input that waits (partial heads, paused requests): 64 KiB ... 16 GiB. Default 128 MiB, touched only as used */
+    /**
+     * memory for input that waits (partial heads, paused requests): 64 KiB ... 16 GiB. Default 288 MiB, touched only as used:
+     * a block for every connection, so that slow peers cannot take it all */
     uint64_t stash_bytes_max;
     uint32_t stash_block_bytes; /**< in pieces of this size; power of two, 4096 ... 65536; no head can be longer. Default 16384 */
     uint32_t sq_entries;     /**< submission queue; power of two, 8 ... 32768. Default 256 */
@@ -59,7 +61,8 @@ WEIR_API const char *weir_ring_features(void);
  *   -EINVAL              a field of cfg
  *   -ENOSYS              no io_uring in this kernel, or hidden by seccomp
  *   -EPERM               io_uring forbidden: sysctl kernel.io_uring_disabled, or a container's seccomp profile
- *   -ENOMEM              memory, cgroup or locked-memory limit
+ *   -ENOMEM              memory, cgroup or locked-memory limit (the ring itself counts for unprivileged users)
+ *   -EMFILE, -ENFILE     no descriptor
  *   WEIR_E_UNSUPPORTED   the kernel is older than 6.1
  */
 WEIR_API WEIR_MUST_USE int weir_engine_open(struct weir_engine **out,
@@ -69,7 +72,8 @@ WEIR_API WEIR_MUST_USE int weir_engine_open(struct weir_engine **out,
 WEIR_API WEIR_MUST_USE int weir_engine_run(struct weir_engine *engine);
 
 /**
- * One pass. Waits for the first completion or timer, at most `wait_ns` (0 = do not wait).
+ * One pass. Waits for the first completion or timer, at most `wait_ns` (0 = do not wait). It may return a little before
+ * a timer is due without having done anything: the engine wakes early to be on time.
  * @return 0, or the ring's error when it became unusable
  */
 WEIR_API WEIR_MUST_USE int weir_engine_run_once(struct weir_engine *engine, uint64_t wait_ns);
@@ -85,7 +89,7 @@ struct weir_task {
 
 /**
  * Hand `task` to the engine's thread; tasks of one thread run in the order posted. Any thread.
- * A task still queued when the engine is closed is never run.
+ * A task still queued when the engine is closed is never run. A thread that may post must be joined before that.
  */
 WEIR_API void weir_engine_post(struct weir_engine *engine, struct weir_task *task);
 

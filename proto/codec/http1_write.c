@@ -8,6 +8,7 @@
 #include <weir/http1.h>
 
 #include "core/assert.h"
+#include "core/base.h"
 #include "proto/codec/http1_char.h"
 
 #include <errno.h>
@@ -89,7 +90,7 @@ enum {
 #define XX(code, reason) STATUS_AT_##code,
     STATUSES(XX)
 #undef XX
-    STATUS_COUNT
+        STATUS_COUNT
 };
 
 static const struct status statuses[STATUS_COUNT] = {
@@ -306,33 +307,45 @@ static bool is_owned(struct weir_slice name, struct weir_slice fourth)
     }
 }
 
+/* Say what cannot be sent; its bytes are not repeated, they may be an attack on whoever reads the text. */
+__attribute__((cold)) static bool refuse(const char *what)
+{
+    (void)weir_fail(-EINVAL, "cannot be sent: %s", what);
+    return false;
+}
+
 static bool headers_good(const struct weir_header *headers, size_t count, struct weir_slice fourth)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!weir_http1_is_token(headers[i].name) || !weir_http1_is_field_value(headers[i].value) ||
-            is_owned(headers[i].name, fourth))
-            return false;
+        if (!weir_http1_is_token(headers[i].name))
+            return refuse("a header's name is no token");
+        if (!weir_http1_is_field_value(headers[i].value))
+            return refuse("a header's value holds a control byte");
+        if (is_owned(headers[i].name, fourth))
+            return refuse("a header that weir writes itself (Host or Date, Connection, "
+                          "Content-Length, Transfer-Encoding)");
     }
     return true;
 }
 
 static bool response_good(const struct weir_http1_response_spec *spec)
 {
-    bool sized = spec->framing == WEIR_HTTP1_BODY_LENGTH ||
-                 spec->framing == WEIR_HTTP1_BODY_CHUNKED;
+    bool sized =
+        spec->framing == WEIR_HTTP1_BODY_LENGTH || spec->framing == WEIR_HTTP1_BODY_CHUNKED;
     /* RFC 9110 section 8.6, RFC 9112 section 6.1. */
     bool never_sized = spec->status < 200 || spec->status == 204;
-    if (spec->status < 100 || spec->status > 999 || (unsigned)spec->framing > WEIR_HTTP1_BODY_EOF)
-        return false;
-    if (sized && never_sized)
-        return false;
+    if (spec->status < 100 || spec->status > 999)
+        return refuse("a status that is not 100 ... 999");
+    if ((unsigned)spec->framing > WEIR_HTTP1_BODY_EOF || (sized && never_sized))
+        return refuse("a body where the status allows none");
     if (spec->framing == WEIR_HTTP1_BODY_LENGTH && spec->content_length > INT64_MAX)
-        return false;
+        return refuse("a Content-Length of more than 2^63 - 1");
     if (spec->date.len != 0 &&
         (spec->date.len != WEIR_HTTP1_DATE_BYTES || !weir_http1_is_field_value(spec->date)))
-        return false;
-    return weir_http1_is_field_value(spec->content_type) &&
-           headers_good(spec->headers, spec->headers_count, WEIR_TEXT("date"));
+        return refuse("a Date that is not 29 bytes of text");
+    if (!weir_http1_is_field_value(spec->content_type))
+        return refuse("a Content-Type that holds a control byte");
+    return headers_good(spec->headers, spec->headers_count, WEIR_TEXT("date"));
 }
 
 /* All but the status line, the framing and Connection. */
@@ -406,18 +419,18 @@ int64_t weir_http1_write_response(uint8_t *out, size_t capacity,
 
 static bool request_good(const struct weir_http1_request_spec *spec)
 {
-    if (!weir_http1_is_token(spec->method) || spec->target.len == 0)
-        return false;
-    if (http1_skip_target(spec->target.ptr, span_of(spec->target)) !=
-        spec->target.ptr + spec->target.len)
-        return false;
+    if (!weir_http1_is_token(spec->method))
+        return refuse("the method is no token");
+    if (spec->target.len == 0 || http1_skip_target(spec->target.ptr, span_of(spec->target)) !=
+                                     spec->target.ptr + spec->target.len)
+        return refuse("the target is empty or holds a space, '#', a control byte or one >= 0x80");
     if (spec->host.len != 0 &&
         weir_http1_check_authority(spec->host, span_of(spec->host)) == HTTP1_AUTHORITY_BAD)
-        return false;
+        return refuse("the host is no host and port");
     if ((unsigned)spec->framing > WEIR_HTTP1_BODY_CHUNKED)
-        return false; /* nobody could answer a request that ends with the connection */
+        return refuse("a request whose body ends with the connection");
     if (spec->framing == WEIR_HTTP1_BODY_LENGTH && spec->content_length > INT64_MAX)
-        return false;
+        return refuse("a Content-Length of more than 2^63 - 1");
     return headers_good(spec->headers, spec->headers_count, WEIR_TEXT("host"));
 }
 
@@ -439,8 +452,7 @@ int64_t weir_http1_write_request(uint8_t *out, size_t capacity,
 {
     if (!request_good(spec))
         return -EINVAL;
-    size_t bytes =
-        request_fields_bytes(spec) + framing_bytes(spec->framing, spec->content_length);
+    size_t bytes = request_fields_bytes(spec) + framing_bytes(spec->framing, spec->content_length);
     if (spec->close)
         bytes += TEXT_BYTES("Connection: close\r\n");
     if (spec->host.len == 0)
@@ -470,7 +482,7 @@ size_t weir_http1_write_chunk_head(uint8_t out[WEIR_HTTP1_CHUNK_HEAD_BYTES_MAX],
     WEIR_ASSERT(len != 0); /* that would be the end of the body */
     unsigned digits = (unsigned)(67 - __builtin_clzll(len)) / 4;
     for (unsigned i = digits; i-- > 0; len >>= 4)
-        out[i] = (uint8_t)"0123456789abcdef"[len & 15];
+        out[i] = (uint8_t) "0123456789abcdef"[len & 15];
     out[digits] = '\r';
     out[digits + 1] = '\n';
     return digits + 2;

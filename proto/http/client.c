@@ -19,6 +19,9 @@
 
 #define SCRATCH_BYTES 65536u
 
+/* How long a call that found no output memory waits before it is tried again. */
+#define MEMORY_RETRY_NS 1000000u
+
 void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size)
 {
     const uint64_t second = 1000000000u;
@@ -46,7 +49,7 @@ static int config_check(const struct weir_client_config *cfg)
     const struct weir_range ranges[] = {
         { "conns_max", cfg->conns_max, 1, 1u << 20 },
         { "pipeline_max", cfg->pipeline_max, 1, 65536 },
-        { "waiting_max", cfg->waiting_max, 0, UINT32_MAX },
+        { "waiting_max", cfg->waiting_max, 1, UINT32_MAX },
         { "head_bytes_max", cfg->head_bytes_max, 256, WEIR_HTTP1_HEAD_BYTES_MAX },
         { "fields_max", cfg->fields_max, 1, 1024 },
     };
@@ -69,8 +72,7 @@ int64_t weir_client_memory_bytes(const struct weir_client_config *cfg)
     return (int64_t)weir_align_up(sum, WEIR_PAGE);
 }
 
-/* ---- Calls
- * ------------------------------------------------------------------------------------------ */
+/* ---- Calls ------------------------------------------------------------------------------- */
 
 void weir_calls_push(struct weir_calls *calls, struct weir_call *call)
 {
@@ -82,6 +84,19 @@ void weir_calls_push(struct weir_calls *calls, struct weir_call *call)
         calls->first = call;
     calls->last = call;
     calls->count++;
+}
+
+static void calls_push_front(struct weir_calls *calls, struct weir_call *call)
+{
+    call->prev = NULL;
+    call->next = calls->first;
+    if (calls->first != NULL)
+        calls->first->prev = call;
+    else
+        calls->last = call;
+    calls->first = call;
+    calls->count++;
+    call->state = CALL_WAITING;
 }
 
 void weir_calls_remove(struct weir_calls *calls, struct weir_call *call)
@@ -170,8 +185,7 @@ static void on_waiting_timer(struct weir_timer *timer, void *ctx)
         weir_timer_set(client->engine, timer, bound);
 }
 
-/* ---- The pool
- * --------------------------------------------------------------------------------------- */
+/* ---- The pool ---------------------------------------------------------------------------- */
 
 /* As many attempts under way as calls wait, within the limit. */
 static void connect_more(struct weir_client *client)
@@ -196,12 +210,21 @@ static void retry_run(struct weir_ready *ready)
 void weir_client_feed(struct weir_client_conn *cc, uint32_t most)
 {
     struct weir_client *client = cc->client;
-    while (most-- > 0 && client->waiting.count > 0 && cc->calls.count < client->cfg.pipeline_max) {
+    while (most > 0 && client->waiting.count > 0 && cc->calls.count < client->cfg.pipeline_max) {
         struct weir_call *call = client->waiting.first;
         waiting_remove(client, call);
         int rc = weir_client_conn_send(cc, call);
+        if (rc == -ENOBUFS) {
+            /* A passing shortage: it keeps its place, and is tried again soon. */
+            calls_push_front(&client->waiting, call);
+            weir_timer_set(client->engine, &client->memory_timer,
+                           client->engine->now_ns + MEMORY_RETRY_NS);
+            return;
+        }
         if (rc < 0)
-            end_later(client, call, rc);
+            end_later(client, call, rc); /* the next one has the place instead */
+        else
+            most--;
     }
 }
 
@@ -213,8 +236,9 @@ void weir_client_offer(struct weir_client_conn *cc)
     if (cc->ending || cc->calls.count >= client->cfg.pipeline_max)
         return;
     weir_list_push_front(list, &cc->link);
-    if (cc->calls.count == 0 && client->cfg.idle_timeout_ns != 0)
-        weir_conn_set_deadline(cc->conn, client->engine->now_ns + client->cfg.idle_timeout_ns);
+    uint64_t idle_ns = client->cfg.idle_timeout_ns;
+    if (cc->calls.count == 0)
+        weir_conn_set_deadline(cc->conn, idle_ns == 0 ? 0 : client->engine->now_ns + idle_ns);
 }
 
 /* What a connection's end means for the calls that were on it. */
@@ -225,8 +249,8 @@ static int call_error(const struct weir_call *call, int err)
     if (call->err != 0)
         return call->err;
     if (err == 0 || err == WEIR_E_PROTOCOL || err == WEIR_E_LIMIT)
-        return WEIR_E_CLOSED; /* it was another call that was broken */
-    return err;
+        err = WEIR_E_CLOSED; /* it was another call that was broken */
+    return err == WEIR_E_CLOSED && call->timing.first_byte_ns != 0 ? WEIR_E_TRUNCATED : err;
 }
 
 void weir_client_conn_gone(struct weir_client_conn *cc, int err)
@@ -247,25 +271,48 @@ void weir_client_conn_gone(struct weir_client_conn *cc, int err)
     }
     weir_pool_put(&client->conns, cc);
     struct weir_call *next;
+    /* Later: only then the slot is free, and a callback that sends again can have it. */
     for (struct weir_call *call = calls.first; call != NULL; call = next) {
-        next = call->next; /* the call may be sent again by its callback */
+        next = call->next;
         int end = call_error(call, err);
         if (end < 0 && end > -4096)
             call->timing.os_err = end;
-        weir_call_finish(client, call, end);
+        end_later(client, call, end);
     }
     if (client->waiting.count > 0)
         weir_ready_push(&client->engine->ready, &client->retry_run);
 }
 
-/* ---- Sending
- * ------------------------------------------------------------------------------------------ */
-
-static struct weir_client_conn *first_of(struct weir_list *list)
+/* A connection that broke is on its list until its end is reported. */
+static struct weir_client_conn *first_usable(struct weir_list *list)
 {
-    return weir_list_empty(list) ? NULL
-                                 : weir_container_of(list->next, struct weir_client_conn, link);
+    while (!weir_list_empty(list)) {
+        struct weir_client_conn *cc = weir_container_of(list->next, struct weir_client_conn, link);
+        if (WEIR_LIKELY(weir_conn_usable(cc->conn)))
+            return cc;
+        cc->ending = true;
+        weir_list_remove(&cc->link);
+    }
+    return NULL;
 }
+
+/* There may be output memory again for the calls that found none. */
+static void on_memory_timer(struct weir_timer *timer, void *ctx)
+{
+    struct weir_client *client = ctx;
+    struct weir_client_conn *cc;
+    while (client->waiting.count > 0 && !weir_timer_is_set(timer)) {
+        cc = first_usable(&client->idle);
+        if (cc == NULL)
+            cc = first_usable(&client->room);
+        if (cc == NULL)
+            break; /* whichever becomes free serves the queue */
+        weir_client_feed(cc, 1);
+        weir_client_offer(cc);
+    }
+}
+
+/* ---- Sending ----------------------------------------------------------------------------- */
 
 static int wait_for_conn(struct weir_client *client, struct weir_call *call)
 {
@@ -293,9 +340,10 @@ int weir_client_send(struct weir_client *client, struct weir_call *call)
         return WEIR_E_SHUTDOWN;
     if (WEIR_UNLIKELY(call->handler == NULL || call->handler->on_end == NULL))
         return weir_fail(-EINVAL, "a call needs a handler with on_end");
-    struct weir_client_conn *cc = first_of(&client->idle);
+    weir_engine_refresh_clock(client->engine);
+    struct weir_client_conn *cc = first_usable(&client->idle);
     if (cc == NULL && client->stats.conns_now == client->cfg.conns_max)
-        cc = first_of(&client->room);
+        cc = first_usable(&client->room);
     call->timing = (struct weir_call_timing){ .start_ns = client->engine->now_ns };
     call->status = 0;
     call->err = 0;
@@ -340,8 +388,7 @@ void weir_call_cancel(struct weir_call *call)
     }
 }
 
-/* ---- Open and close
- * ------------------------------------------------------------------------------------- */
+/* ---- Open and close ---------------------------------------------------------------------- */
 
 static int endpoint_parse(struct weir_client *client, const char *endpoint)
 {
@@ -405,6 +452,7 @@ int weir_client_open(struct weir_client **out, struct weir_engine *engine,
     weir_list_init(&client->all);
     weir_list_init(&client->end_run.link);
     weir_list_init(&client->retry_run.link);
+    weir_timer_init(&client->memory_timer, on_memory_timer, client);
     weir_timer_init(&client->waiting_timer, on_waiting_timer, client);
     memory_open(client);
     rc = endpoint_parse(client, cfg->endpoint);
@@ -434,6 +482,9 @@ int weir_client_close(struct weir_client *client)
     while (rc == 0 && (client->stats.conns_now > 0 || client->ended.count > 0))
         rc = weir_engine_run_once(engine, UINT64_MAX);
     weir_timer_cancel(&client->waiting_timer);
+    weir_timer_cancel(&client->memory_timer);
+    if (rc < 0)
+        return rc; /* the kernel may still write into what hangs on it: it is left as it is */
     weir_list_remove(&client->end_run.link);
     weir_list_remove(&client->retry_run.link);
     engine->owners--;

@@ -22,8 +22,7 @@ _Static_assert(sizeof(struct weir_seg) <= sizeof(((struct weir_call *)0)->space)
 /* Bodies up to this are copied behind their head: cheaper than another part of a gathered send. */
 #define BODY_COPY_BYTES_MAX 1024
 
-/* ---- Out
- * -------------------------------------------------------------------------------------------- */
+/* ---- Out --------------------------------------------------------------------------------- */
 
 static struct weir_http1_request_spec spec_of(const struct weir_client *client,
                                               const struct weir_call *call)
@@ -115,8 +114,7 @@ int weir_client_conn_send(struct weir_client_conn *cc, struct weir_call *call)
     return 0;
 }
 
-/* ---- In
- * --------------------------------------------------------------------------------------------- */
+/* ---- In ---------------------------------------------------------------------------------- */
 
 static void conn_end(struct weir_client_conn *cc, int err)
 {
@@ -287,8 +285,7 @@ static void cc_on_eof(struct weir_conn *conn)
     }
 }
 
-/* ---- Life
- * ------------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------- */
 
 static void cc_on_open(struct weir_conn *conn)
 {
@@ -379,8 +376,7 @@ int weir_client_conn_open(struct weir_client *client)
     return 0;
 }
 
-/* ---- The response's head
- * ------------------------------------------------------------------------------ */
+/* ---- The response's head ----------------------------------------------------------------- */
 
 uint16_t weir_response_status(const struct weir_response_head *response)
 {

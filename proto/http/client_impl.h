@@ -74,6 +74,7 @@ struct weir_client {
     struct weir_client_config cfg;
     struct weir_addr addr;
     struct weir_timer waiting_timer;
+    struct weir_timer memory_timer;
     struct weir_ready retry_run; /* calls wait and a connection went away */
     uint8_t *scratch;
     size_t scratch_bytes;

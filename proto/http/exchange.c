@@ -18,8 +18,7 @@
 
 static const char continue_text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-/* ---- The queue
- * -------------------------------------------------------------------------------------- */
+/* ---- The queue --------------------------------------------------------------------------- */
 
 struct weir_exchange *weir_exchange_begin_request(struct weir_session *s)
 {
@@ -131,8 +130,7 @@ void weir_exchange_continue(struct weir_exchange *x)
         queued(x, text.len);
 }
 
-/* ---- Answering
- * -------------------------------------------------------------------------------------- */
+/* ---- Answering --------------------------------------------------------------------------- */
 
 static bool bodyless_status(uint16_t status)
 {
@@ -319,6 +317,7 @@ int weir_exchange_begin(struct weir_exchange *x, const struct weir_response *r)
     x->close = spec.close;
     x->begun = true;
     x->chunked = spec.framing == WEIR_HTTP1_BODY_CHUNKED;
+    x->head |= bodyless_status(r->status); /* pieces are dropped, as for HEAD */
     weir_session_update_deadline(x->session);
     return 0;
 }
@@ -410,8 +409,7 @@ void weir_exchange_wake_writers(struct weir_session *s)
     }
 }
 
-/* ---- Reading the request
- * ---------------------------------------------------------------------------- */
+/* ---- Reading the request ----------------------------------------------------------------- */
 
 /* The head is the server's scratch: it belongs to the exchange whose on_request is running. */
 static const struct weir_http1_head *head_of(const struct weir_exchange *x)

@@ -73,13 +73,12 @@ int64_t weir_server_memory_bytes(const struct weir_server_config *cfg)
     sum += weir_arena_cost(SCRATCH_BYTES, WEIR_CACHE_LINE);
     /* every connection */
     sum += weir_pool_bytes(sizeof(struct weir_session), cfg->conns_max);
-    /* every request in progress, and the server's own answer to one connection that broke a rule */
+    /* every request in progress, refused ones included */
     sum += weir_pool_bytes(sizeof(struct weir_exchange), (uint64_t)cfg->exchanges_max);
     return (int64_t)weir_align_up(sum, WEIR_PAGE);
 }
 
-/* ---- Accepting
- * -------------------------------------------------------------------------------------- */
+/* ---- Accepting --------------------------------------------------------------------------- */
 
 static void on_accept(struct weir_listener *listener, int fd)
 {
@@ -102,6 +101,7 @@ static void on_listener_closed(struct weir_listener *listener)
 {
     struct weir_server *server = listener->user;
     server->listener_closed = true;
+    server->listener = NULL; /* its slot is somebody else's from now on */
     weir_server_check_drained(server);
 }
 
@@ -111,8 +111,7 @@ static const struct weir_listener_handler listener_handler = {
     .on_closed = on_listener_closed,
 };
 
-/* ---- Services for sessions and exchanges
- * -------------------------------------------------------------- */
+/* ---- Services for sessions and exchanges ------------------------------------------------- */
 
 struct weir_slice weir_server_date(struct weir_server *server)
 {
@@ -128,10 +127,12 @@ struct weir_slice weir_server_date(struct weir_server *server)
     return (struct weir_slice){ server->date, sizeof server->date };
 }
 
-/* Let in what waits for an exchange, in the order it came. */
+/* Something became free: accept again, and let in what waits for an exchange, in the order it came. */
 static void unpark_run(struct weir_ready *ready)
 {
     struct weir_server *server = weir_container_of(ready, struct weir_server, unpark);
+    if (server->listener != NULL && weir_listener_paused(server->listener))
+        weir_listener_resume(server->listener);
     while (server->exchanges.used < server->exchanges.count) {
         struct weir_list *node = weir_list_pop_front(&server->parked);
         if (node == NULL)
@@ -154,8 +155,7 @@ static void on_memory_timer(struct weir_timer *timer, void *ctx)
         weir_exchange_wake_writers(weir_container_of(n, struct weir_session, link));
 }
 
-/* ---- Drain and close
- * ---------------------------------------------------------------------------------- */
+/* ---- Drain and close --------------------------------------------------------------------- */
 
 static void drained_run(struct weir_ready *ready)
 {
@@ -190,12 +190,13 @@ void weir_server_drain(struct weir_server *server, uint64_t deadline_ns,
 {
     server->on_drained = on_drained;
     server->draining = true;
-    weir_listener_close(server->listener);
+    if (server->listener != NULL)
+        weir_listener_close(server->listener);
     for (struct weir_list *n = server->sessions_list.next; n != &server->sessions_list;
          n = n->next) {
         struct weir_session *s = weir_container_of(n, struct weir_session, link);
-        if (s->exchanges_count == 0 && s->state == SESSION_HEAD && !s->in_head)
-            weir_session_finish(s);
+        if (weir_session_idle(s))
+            weir_session_end_idle(s);
     }
     if (deadline_ns != 0)
         weir_timer_set(server->engine, &server->drain_timer, deadline_ns);
@@ -209,7 +210,8 @@ int weir_server_close(struct weir_server *server)
     WEIR_ASSERT(engine->depth == 0);
     server->draining = true;
     server->on_drained = NULL;
-    weir_listener_close(server->listener);
+    if (server->listener != NULL)
+        weir_listener_close(server->listener);
     reset_all(server, WEIR_E_SHUTDOWN);
     while (rc == 0 && (server->stats.conns_now > 0 || !server->listener_closed))
         rc = weir_engine_run_once(engine, UINT64_MAX);
@@ -217,14 +219,15 @@ int weir_server_close(struct weir_server *server)
     weir_timer_cancel(&server->memory_timer);
     weir_list_remove(&server->drained.link);
     weir_list_remove(&server->unpark.link);
+    if (rc < 0)
+        return rc; /* the kernel may still write into what hangs on it: it is left as it is */
     engine->owners--;
     struct weir_arena arena = server->arena;
     weir_arena_close(&arena);
     return rc;
 }
 
-/* ---- Open
- * --------------------------------------------------------------------------------------------- */
+/* ---- Open -------------------------------------------------------------------------------- */
 
 static void server_init(struct weir_server *server, struct weir_engine *engine)
 {

@@ -59,11 +59,12 @@ struct weir_session {
     uint32_t exchanges_count;
     uint32_t resume; /* of the head parser */
     uint8_t state;
-    bool parked;        /* input waits for a limit: this connection's or the server's */
-    bool in_head;       /* part of a head has arrived */
-    bool client_closes; /* the last request said that no other follows */
-    bool dropped;       /* input was not read: the end needs lingering */
-    uint64_t head_deadline_ns;
+    bool parked;                /* input waits for a limit: this connection's or the server's */
+    bool in_head;               /* part of a head has arrived */
+    bool client_closes;         /* the last request said that no other follows */
+    bool dropped;               /* input was not read: the end needs lingering */
+    uint64_t read_deadline_ns;  /* for the rest of a head, or the next piece of a body */
+    uint64_t write_deadline_ns; /* moved only by output that left; 0 = nothing waits to leave */
     struct weir_http1_body body;
     struct weir_stash stash;
     struct weir_list park_link; /* server->parked: waits for an exchange */
@@ -84,7 +85,6 @@ struct weir_server {
     uint64_t date_until_ns; /* `date` is right until then */
     uint8_t date[WEIR_HTTP1_DATE_BYTES];
     bool draining;
-    bool closing;
     bool listener_closed;
     struct weir_server_stats stats;
     struct weir_server_config cfg;
@@ -117,6 +117,9 @@ extern const struct weir_conn_handler weir_session_conn_handler;
 struct weir_session *weir_session_open(struct weir_server *server, int fd);
 /* There is room again: read on. */
 void weir_session_unpark(struct weir_session *session);
+/* Nothing is in progress: it may be closed and nobody misses anything. */
+bool weir_session_idle(const struct weir_session *session);
+void weir_session_end_idle(struct weir_session *session);
 /* Output left, or an answer was given: may input that waits be read? */
 void weir_session_room(struct weir_session *session);
 /* The connection has nothing left to answer and may not take more requests: end it in order. */

@@ -24,25 +24,35 @@ static bool stopped(const struct weir_session *s)
     return s->state == SESSION_STOPPED || !weir_conn_usable(s->conn);
 }
 
+/* Is the peer owed a deadline for what it sends? Not while we are the ones who do not read. */
+static bool reading(const struct weir_session *s)
+{
+    return !s->parked && (s->state == SESSION_BODY || (s->state == SESSION_HEAD && s->in_head));
+}
+
 void weir_session_update_deadline(struct weir_session *s)
 {
     const struct weir_server_config *cfg = &s->server->cfg;
-    uint64_t wait_ns;
+    uint64_t now = s->conn->engine->now_ns;
+    uint64_t deadline = 0;
     if (s->conn->state != WEIR_CONN_OPEN)
         return;
-    if (s->in_head && s->state == SESSION_HEAD && !s->parked) {
-        weir_conn_set_deadline(s->conn, cfg->head_timeout_ns == 0 ? 0 : s->head_deadline_ns);
-        return;
-    }
-    if (s->state == SESSION_BODY && !s->parked)
-        wait_ns = cfg->body_timeout_ns;
-    else if (s->conn->out.bytes > 0)
-        wait_ns = cfg->write_timeout_ns;
-    else if (s->exchanges_count > 0)
-        wait_ns = 0;
-    else
-        wait_ns = cfg->idle_timeout_ns;
-    weir_conn_set_deadline(s->conn, wait_ns == 0 ? 0 : s->conn->engine->now_ns + wait_ns);
+    if (s->conn->out.bytes == 0)
+        s->write_deadline_ns = 0;
+    else if (s->write_deadline_ns == 0 && cfg->write_timeout_ns != 0)
+        s->write_deadline_ns = now + cfg->write_timeout_ns;
+    if (reading(s))
+        deadline = s->read_deadline_ns;
+    else if (s->exchanges_count == 0 && s->conn->out.bytes == 0 && cfg->idle_timeout_ns != 0)
+        deadline = now + cfg->idle_timeout_ns;
+    if (s->write_deadline_ns != 0 && (deadline == 0 || s->write_deadline_ns < deadline))
+        deadline = s->write_deadline_ns;
+    weir_conn_set_deadline(s->conn, deadline);
+}
+
+static void read_deadline_set(struct weir_session *s, uint64_t timeout_ns)
+{
+    s->read_deadline_ns = timeout_ns == 0 ? 0 : s->conn->engine->now_ns + timeout_ns;
 }
 
 void weir_session_finish(struct weir_session *s)
@@ -52,8 +62,7 @@ void weir_session_finish(struct weir_session *s)
     weir_conn_finish(s->conn, 0, clean ? NULL : &s->server->linger);
 }
 
-/* ---- Refusing
- * --------------------------------------------------------------------------------------- */
+/* ---- Refusing ---------------------------------------------------------------------------- */
 
 /* The exchange that carries the refusal: the request's own if it has one, else one without
  * callbacks. */
@@ -62,7 +71,8 @@ static struct weir_exchange *refusal(struct weir_session *s, int err)
     if (s->state == SESSION_BODY) {
         if (s->last == NULL)
             return NULL; /* answered and sent before its body ended */
-        s->last->err = err;
+        if (!s->last->finished)
+            s->last->err = err;
         return s->last;
     }
     struct weir_exchange *x = weir_exchange_begin_request(s);
@@ -80,10 +90,14 @@ void weir_session_refuse(struct weir_session *s, uint16_t status, const char *te
     s->state = SESSION_STOPPED;
     s->dropped = true;
     s->in_head = false;
-    if (x == NULL || x->begun) {
-        /* There is no answer left to give: it was given, or is being given and must not look
-         * complete. */
-        weir_conn_finish(s->conn, err, &s->server->linger);
+    if (x == NULL || x->finished) {
+        /* It has its answer, or there is none to be had; those before it still get theirs. */
+        if (s->turn == NULL)
+            weir_session_finish(s);
+        return;
+    }
+    if (x->begun) {
+        weir_conn_finish(s->conn, err, &s->server->linger); /* it must not look complete */
         return;
     }
     char body[160];
@@ -98,8 +112,7 @@ void weir_session_refuse(struct weir_session *s, uint16_t status, const char *te
         weir_conn_close(s->conn, err, true); /* not even memory for that */
 }
 
-/* ---- Head
- * ------------------------------------------------------------------------------------------- */
+/* ---- Head -------------------------------------------------------------------------------- */
 
 static void park(struct weir_session *s)
 {
@@ -152,6 +165,7 @@ static void on_head(struct weir_session *s, bool more)
     bool has_body = x->body_bytes != 0;
     if (has_body) {
         weir_http1_body_init(&s->body, head->framing, head->content_length);
+        read_deadline_set(s, server->cfg.body_timeout_ns);
         s->state = SESSION_BODY;
     } else {
         x->body_done = true;
@@ -193,13 +207,12 @@ static size_t feed_head(struct weir_session *s, struct weir_slice in)
                             WEIR_E_PROTOCOL);
     } else if (!s->in_head) {
         s->in_head = true;
-        s->head_deadline_ns = s->conn->engine->now_ns + server->cfg.head_timeout_ns;
+        read_deadline_set(s, server->cfg.head_timeout_ns);
     }
     return 0;
 }
 
-/* ---- Body
- * ------------------------------------------------------------------------------------------- */
+/* ---- Body -------------------------------------------------------------------------------- */
 
 static size_t feed_body(struct weir_session *s, struct weir_slice in)
 {
@@ -217,6 +230,7 @@ static size_t feed_body(struct weir_session *s, struct weir_slice in)
         weir_session_refuse(s, 413, "the body is larger than the limit", WEIR_E_LIMIT);
         return 0;
     }
+    read_deadline_set(s, server->cfg.body_timeout_ns);
     struct weir_exchange *x = s->last; /* NULL: it was answered, sent and ended before its body */
     bool done = r == WEIR_PARSE_DONE;
     if (done)
@@ -231,8 +245,7 @@ static size_t feed_body(struct weir_session *s, struct weir_slice in)
     return used;
 }
 
-/* ---- Input
- * ------------------------------------------------------------------------------------------ */
+/* ---- Input ------------------------------------------------------------------------------- */
 
 /* Take requests from `in`. @return bytes used; the rest must wait */
 static size_t feed(struct weir_session *s, struct weir_slice in)
@@ -273,6 +286,26 @@ static void keep(struct weir_session *s, struct weir_slice rest)
         weir_session_refuse(s, 503, "no memory for waiting input", WEIR_E_LIMIT);
 }
 
+bool weir_session_idle(const struct weir_session *s)
+{
+    return s->exchanges_count == 0 && s->state == SESSION_HEAD && !s->in_head && !s->parked &&
+           s->stash.bytes == 0;
+}
+
+void weir_session_end_idle(struct weir_session *s)
+{
+    s->state = SESSION_STOPPED;
+    weir_conn_finish(s->conn, 0, NULL); /* nothing was sent that unread input could destroy */
+}
+
+/* What happened may have been the last thing a draining server waited for here. */
+static void settle(struct weir_session *s)
+{
+    if (WEIR_UNLIKELY(s->server->draining) && weir_session_idle(s))
+        weir_session_end_idle(s);
+    weir_session_update_deadline(s);
+}
+
 static void session_on_recv(struct weir_conn *conn, struct weir_slice data)
 {
     struct weir_session *s = conn->user;
@@ -283,7 +316,7 @@ static void session_on_recv(struct weir_conn *conn, struct weir_slice data)
         keep(s, data);
         feed_stash(s);
     }
-    weir_session_update_deadline(s);
+    settle(s);
 }
 
 /* The peer sends no more, and all it sent has been looked at. */
@@ -304,7 +337,7 @@ static void session_on_eof(struct weir_conn *conn)
     struct weir_session *s = conn->user;
     if (!s->parked && !stopped(s))
         input_ended(s);
-    weir_session_update_deadline(s);
+    settle(s);
 }
 
 void weir_session_unpark(struct weir_session *s)
@@ -315,7 +348,7 @@ void weir_session_unpark(struct weir_session *s)
     feed_stash(s);
     if (s->conn->eof && !s->parked && !stopped(s))
         input_ended(s);
-    weir_session_update_deadline(s);
+    settle(s);
 }
 
 void weir_session_room(struct weir_session *s)
@@ -328,31 +361,35 @@ void weir_session_room(struct weir_session *s)
     weir_server_exchange_freed(server);
 }
 
-/* ---- Output, time, end
- * -------------------------------------------------------------------------------- */
+/* ---- Output, time, end ------------------------------------------------------------------- */
 
 static void session_on_sent(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
+    s->write_deadline_ns = 0; /* that was progress */
     weir_exchange_reap_sent(s);
     if (WEIR_UNLIKELY(s->turn != NULL && conn->out.bytes <= WEIR_SESSION_OUT_BYTES_MAX / 2))
         weir_exchange_wake_writers(s);
-    weir_session_update_deadline(s);
+    settle(s);
 }
 
 static void session_on_timeout(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
-    bool reading = (s->in_head && s->state == SESSION_HEAD) || s->state == SESSION_BODY;
-    s->server->stats.timeouts++;
-    if (reading && !s->parked) {
+    uint64_t now = conn->engine->now_ns;
+    if (s->write_deadline_ns != 0 && s->write_deadline_ns <= now) {
+        s->server->stats.timeouts++;
+        weir_conn_close(conn, WEIR_E_TIMEOUT, true);
+    } else if (reading(s) && s->read_deadline_ns != 0 && s->read_deadline_ns <= now) {
+        s->server->stats.timeouts++;
         weir_session_refuse(s, 408, "the request took too long", WEIR_E_TIMEOUT);
         weir_session_update_deadline(s);
-    } else if (conn->out.bytes > 0) {
-        weir_conn_close(conn, WEIR_E_TIMEOUT, true);
-    } else {
+    } else if (s->exchanges_count == 0 && conn->out.bytes == 0) {
+        s->server->stats.timeouts++;
         s->state = SESSION_STOPPED;
         weir_conn_finish(conn, 0, NULL);
+    } else {
+        weir_session_update_deadline(s);
     }
 }
 
@@ -368,8 +405,9 @@ static void session_on_closed(struct weir_conn *conn, int err)
     weir_list_remove(&s->link);
     weir_pool_put(&server->sessions, s);
     server->stats.conns_now--;
-    if (!server->draining)
-        weir_listener_resume(server->listener);
+    if (!server->draining && weir_listener_paused(server->listener))
+        weir_ready_push(&conn->engine->ready,
+                        &server->unpark); /* the slot is free only after this */
     weir_server_check_drained(server);
 }
 
