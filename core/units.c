@@ -247,6 +247,7 @@ const char *weir_format_duration(char out[WEIR_DURATION_TEXT_BYTES], uint64_t ns
         step = unit->scale / 100;
     else if (ns / unit->scale < 100 && unit->scale > 1)
         step = unit->scale / 10;
+    /* cppcheck-suppress zerodivcond ; the scales are 1 or at least 1000 */
     while (ns / step >= 1000)
         step *= 10;
     units_u128 rounded = (units_u128)(ns / step + (ns % step >= step - step / 2)) * step;

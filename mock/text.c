@@ -33,7 +33,7 @@ static bool text_reserve(struct text *text, size_t more)
 
 void text_add(struct text *text, const char *bytes, size_t len)
 {
-    if (!text_reserve(text, len))
+    if (len == 0 || !text_reserve(text, len))
         return;
     memcpy(text->ptr + text->len, bytes, len);
     text->len += len;

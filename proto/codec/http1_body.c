@@ -5,18 +5,20 @@
  *   LENGTH   counts down. EOF hands everything on. NONE is over before it begins.
  *   CHUNKED  one state per kind of byte:
  *
- *      SIZE_FIRST -> SIZE -> [SIZE_BLANK] -> [EXT] -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE_FIRST
+ *      SIZE_FIRST -> SIZE -> [SIZE_BLANK] -> [EXT] -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF ->
+ * SIZE_FIRST
  *                                                        |
  *                    size 0: TRAILER <-------------------+
  *                    TRAILER -> TRAILER_NAME -> TRAILER_VALUE -> TRAILER_LF -> TRAILER
  *                    TRAILER -> END_LF -> DONE
  *
- * Line ends are CR LF and nothing else, in chunk lines (RFC 9112 errata 7633), after chunk data and in
- * trailers: what a lenient decoder takes for the end of a chunk is where a request is smuggled in. Trailers
- * are checked like fields and dropped, so nothing in them can change how a message is read.
+ * Line ends are CR LF and nothing else, in chunk lines (RFC 9112 errata 7633), after chunk data and
+ * in trailers: what a lenient decoder takes for the end of a chunk is where a request is smuggled
+ * in. Trailers are checked like fields and dropped, so nothing in them can change how a message is
+ * read.
  *
- * Every byte but payload costs one step, and every step is bounded by a limit: digits of a size, bytes of
- * extensions, bytes of trailers.
+ * Every byte but payload costs one step, and every step is bounded by a limit: digits of a size,
+ * bytes of extensions, bytes of trailers.
  */
 #include <weir/http1.h>
 
@@ -172,7 +174,7 @@ static enum weir_http1_error body_on_trailer(struct weir_http1_body *body, uint8
         return WEIR_HTTP1_E_NONE;
     }
     bool good = false;
-    uint8_t next = body->state;
+    uint8_t next;
     if (body->state == ST_TRAILER_VALUE) {
         good = c == '\r' || http1_is(c, HTTP1_VALUE);
         next = c == '\r' ? ST_TRAILER_LF : ST_TRAILER_VALUE;
@@ -206,6 +208,8 @@ static enum weir_http1_error body_on_lf(struct weir_http1_body *body, uint8_t c)
         body->digits = 0;
         break;
     case ST_TRAILER_LF:
+        if (body->overhead_bytes >= WEIR_HTTP1_TRAILER_BYTES_MAX)
+            return WEIR_HTTP1_E_TRAILER;
         body->state = ST_TRAILER;
         body->overhead_bytes++;
         break;
@@ -265,16 +269,17 @@ static size_t body_take(struct weir_http1_body *body, struct weir_slice in, stru
 static enum weir_parse body_refuse(struct weir_http1_body *body, enum weir_http1_error code,
                                    size_t at, struct weir_parse_err *err)
 {
-    *err = (struct weir_parse_err){ .code = code, .offset = (uint32_t)weir_min_u64(at, UINT32_MAX) };
+    *err =
+        (struct weir_parse_err){ .code = code, .offset = (uint32_t)weir_min_u64(at, UINT32_MAX) };
     body->state = ST_FAILED;
     body->digits = (uint8_t)code;
     return WEIR_PARSE_ERROR;
 }
 
 /*
- * After a slice of payload the framing behind it is consumed too, up to the next payload, so that a body
- * usually ends in the call that returns its last bytes. Payload that came before a wrong byte is
- * handed out first: the error is left to the next call.
+ * After a slice of payload the framing behind it is consumed too, up to the next payload, so that a
+ * body usually ends in the call that returns its last bytes. Payload that came before a wrong byte
+ * is handed out first: the error is left to the next call.
  */
 enum weir_parse weir_http1_body_feed(struct weir_http1_body *body, struct weir_slice in,
                                      size_t *consumed, struct weir_slice *out,
@@ -290,7 +295,8 @@ enum weir_parse weir_http1_body_feed(struct weir_http1_body *body, struct weir_s
         if (body->state <= ST_DATA) {
             if (out->len != 0)
                 break;
-            at += body_take(body, (struct weir_slice){ .ptr = in.ptr + at, .len = in.len - at }, out);
+            at +=
+                body_take(body, (struct weir_slice){ .ptr = in.ptr + at, .len = in.len - at }, out);
             continue;
         }
         enum weir_http1_error code = body_step(body, in.ptr[at]);

@@ -2,10 +2,10 @@
 /*
  * Byte classes of HTTP/1.1 (RFC 9110 section 5.6, RFC 9112) and the loops that skip runs of them.
  *
- * The loops look at 16 bytes at a time where SSE2 is there (every x86-64) and never read outside the
- * span they were given: the last, incomplete block is the 16 bytes that end the span, shifted, so a
- * short tail costs one load and no byte loop. Everywhere else, and for spans below 16 bytes, the
- * table decides byte by byte; both give the same answer.
+ * The loops look at 16 bytes at a time where SSE2 is there (every x86-64) and never read outside
+ * the span they were given: the last, incomplete block is the 16 bytes that end the span, shifted,
+ * so a short tail costs one load and no byte loop. Everywhere else, and for spans below 16 bytes,
+ * the table decides byte by byte; both give the same answer.
  */
 #ifndef WEIR_PROTO_CODEC_HTTP1_CHAR_H
 #define WEIR_PROTO_CODEC_HTTP1_CHAR_H
@@ -102,8 +102,8 @@ static inline uint64_t http1_load64(const void *p)
 }
 
 /*
- * Lower case of letters, for comparing with constants made of a-z, 0-9 and '-' only: there the set bit
- * is exact for every byte that can stand in a token or value, because all it could confuse are
+ * Lower case of letters, for comparing with constants made of a-z, 0-9 and '-' only: there the set
+ * bit is exact for every byte that can stand in a token or value, because all it could confuse are
  * control bytes.
  */
 static inline uint32_t http1_lower32(const void *p)
@@ -227,14 +227,14 @@ static inline const uint8_t *http1_skip_host(const uint8_t *p, struct http1_span
 
 static inline const uint8_t *http1_skip_target(const uint8_t *p, struct http1_span in)
 {
-    return http1_has_block(in) ? http1_skip(p, in, http1_stops_target) :
-                                 http1_skip_bytes(p, in, HTTP1_TARGET);
+    return http1_has_block(in) ? http1_skip(p, in, http1_stops_target)
+                               : http1_skip_bytes(p, in, HTTP1_TARGET);
 }
 
 static inline const uint8_t *http1_skip_value(const uint8_t *p, struct http1_span in)
 {
-    return http1_has_block(in) ? http1_skip(p, in, http1_stops_value) :
-                                 http1_skip_bytes(p, in, HTTP1_VALUE);
+    return http1_has_block(in) ? http1_skip(p, in, http1_stops_value)
+                               : http1_skip_bytes(p, in, HTTP1_VALUE);
 }
 
 #else

@@ -7,9 +7,9 @@
  *                                                                                       v
  *              DONE <- CR_END <- FIRST_FIELD, FIELD -> NAME -> VALUE -> CR_VALUE -> FIELD
  *
- * Every error is a function of the bytes up to the one that is refused, so that it does not matter in which
- * pieces they came. Two rules hold in every state and are therefore decided in one place: LF stands only
- * after CR, and CR only before LF.
+ * Every error is a function of the bytes up to the one that is refused, so that it does not matter
+ * in which pieces they came. Two rules hold in every state and are therefore decided in one place:
+ * LF stands only after CR, and CR only before LF.
  */
 #include "proto/codec/http1_check.h"
 
@@ -50,7 +50,8 @@ enum state {
 };
 
 _Static_assert(ST_DONE < 32, "the state has 5 bits in *resume");
-_Static_assert(2 * HTTP1_EMPTY_LINES_MAX + HTTP1_METHOD_BYTES_MAX + 1 < 2048, "run_at has 11 bits in *resume");
+_Static_assert(2 * HTTP1_EMPTY_LINES_MAX + HTTP1_METHOD_BYTES_MAX + 1 < 2048,
+               "run_at has 11 bits in *resume");
 _Static_assert(WEIR_HTTP1_HEAD_BYTES_MAX < 65536, "the position has 16 bits in *resume");
 
 /* The state after byte `c` that follows a CR, or -code. */
@@ -244,7 +245,7 @@ enum weir_parse weir_http1_check(struct http1_check *k, struct weir_slice bytes,
             /* After a CR, the CR is what is wrong: a good head has none here. */
             bool after_cr = k->state >= ST_CR_EMPTY_LINE;
             return check_refuse(k, bytes,
-                                &(struct weir_parse_err){ .code = (enum weir_http1_error)-next,
+                                &(struct weir_parse_err){ .code = (enum weir_http1_error) - next,
                                                           .offset = k->at - after_cr },
                                 err);
         }
@@ -258,10 +259,9 @@ enum weir_parse weir_http1_check(struct http1_check *k, struct weir_slice bytes,
     }
     /* At the limit the head is already too long: its end would lie behind it. */
     if (len == bytes_max)
-        return check_refuse(k, bytes,
-                            &(struct weir_parse_err){ .code = WEIR_HTTP1_E_HEAD_TOO_LONG,
-                                                      .offset = k->at },
-                            err);
+        return check_refuse(
+            k, bytes,
+            &(struct weir_parse_err){ .code = WEIR_HTTP1_E_HEAD_TOO_LONG, .offset = k->at }, err);
     *resume = check_save(k);
     return WEIR_PARSE_MORE;
 }

@@ -6,7 +6,8 @@
 #include <weir/http1.h>
 
 #define HTTP1_EMPTY_LINES_MAX  8  /* before a request line */
-#define HTTP1_METHOD_BYTES_MAX 64 /* three times the longest registered one; keeps *resume small */
+#define HTTP1_METHOD_BYTES_MAX 64 /* three times the longest registered one; keeps *resume small   \
+                                   */
 
 /*
  * The caller sets `limits` and `is_request`; the rest is kept between calls in *resume, as
@@ -21,11 +22,12 @@ struct http1_check {
 };
 
 /*
- * Go on in `bytes` (at least one) from where the last call stopped; *resume is 0 at first. DONE says that
- * the head is complete and well formed, not that it makes sense. Linear in the bytes that are new.
+ * Go on in `bytes` (at least one) from where the last call stopped; *resume is 0 at first. DONE
+ * says that the head is complete and well formed, not that it makes sense. Linear in the bytes that
+ * are new.
  */
-enum weir_parse weir_http1_check(struct http1_check *check, struct weir_slice bytes, uint32_t *resume,
-                                 struct weir_parse_err *err);
+enum weir_parse weir_http1_check(struct http1_check *check, struct weir_slice bytes,
+                                 uint32_t *resume, struct weir_parse_err *err);
 
 /* Bytes of the empty lines that may precede a request line, at the start of `bytes`. */
 uint32_t weir_http1_leading_bytes(struct weir_slice bytes);

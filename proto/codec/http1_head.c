@@ -7,20 +7,22 @@
  *   the reader   takes a complete head in one pass over its bytes, fills struct weir_http1_head and
  *                draws the conclusions (framing, Host, keep-alive). It knows "good" from "not good"
  *                and nothing else: when the bytes end early or are malformed it just stops.
- *   the checker  (http1_check.c) is an automaton over single bytes. It says how a head is broken and
- *                where, or that it is good so far, and its state fits the 32 bits of *resume.
+ *   the checker  (http1_check.c) is an automaton over single bytes. It says how a head is broken
+ * and where, or that it is good so far, and its state fits the 32 bits of *resume.
  *
- * A head that lies in the buffer as a whole is read once. One that arrives in pieces is tried by the
- * reader at its first piece, passes the checker piece by piece (so rubbish is refused at its first wrong
- * byte), and is read once more when the checker has seen its end: at most three passes over any byte.
+ * A head that lies in the buffer as a whole is read once. One that arrives in pieces is tried by
+ * the reader at its first piece, passes the checker piece by piece (so rubbish is refused at its
+ * first wrong byte), and is read once more when the checker has seen its end: at most three passes
+ * over any byte.
  *
  * The answer never depends on how the bytes were cut, because each error has one place:
- *   - an error of syntax is the checker's, reported at the first byte that no good head could have here;
- *   - an error of meaning (Host, Content-Length, ...) is the reader's, reported only when the head is
- *     complete and its syntax is good; the first one in the order of the fields wins.
+ *   - an error of syntax is the checker's, reported at the first byte that no good head could have
+ * here;
+ *   - an error of meaning (Host, Content-Length, ...) is the reader's, reported only when the head
+ * is complete and its syntax is good; the first one in the order of the fields wins.
  *
- * Where RFC 9112 leaves a choice the stricter side is taken, because every leniency is a chance for two
- * parsers on one path to disagree about where a message ends.
+ * Where RFC 9112 leaves a choice the stricter side is taken, because every leniency is a chance for
+ * two parsers on one path to disagree about where a message ends.
  */
 #include <weir/http1.h>
 
@@ -28,7 +30,8 @@
 #include "proto/codec/http1_char.h"
 #include "proto/codec/http1_check.h"
 
-/* ---- Reader ------------------------------------------------------------------------------------- */
+/* ---- Reader -------------------------------------------------------------------------------------
+ */
 
 enum seen {
     SEEN_HOST = 1,
@@ -60,7 +63,8 @@ static bool reader_refuse(struct reader *r, enum weir_http1_error code, const ui
     return false;
 }
 
-/* "[" 2*( HEXDIG / ":" / "." ) "]"; the byte after it, or NULL. IPvFuture and zones have no use here. */
+/* "[" 2*( HEXDIG / ":" / "." ) "]"; the byte after it, or NULL. IPvFuture and zones have no use
+ * here. */
 static const uint8_t *authority_skip_ipv6(const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *first = ++p;
@@ -96,8 +100,8 @@ enum http1_authority weir_http1_check_authority(struct weir_slice s, struct http
     if (s.len == 0)
         return HTTP1_AUTHORITY_BAD;
     const uint8_t *end = s.ptr + s.len;
-    const uint8_t *p = s.ptr[0] == '[' ? authority_skip_ipv6(s.ptr, end) :
-                                         authority_skip_name(s.ptr, end, in);
+    const uint8_t *p =
+        s.ptr[0] == '[' ? authority_skip_ipv6(s.ptr, end) : authority_skip_name(s.ptr, end, in);
     if (p == NULL)
         return HTTP1_AUTHORITY_BAD;
     if (p == end)
@@ -235,8 +239,8 @@ static bool reader_host(struct reader *r, struct weir_slice value)
 }
 
 /*
- * 1*DIGIT, decimal whatever its zeros, at most INT64_MAX. Repeating the same value is refused in requests
- * and collapsed in responses, where old servers do it and RFC 9110 section 8.6 allows it.
+ * 1*DIGIT, decimal whatever its zeros, at most INT64_MAX. Repeating the same value is refused in
+ * requests and collapsed in responses, where old servers do it and RFC 9110 section 8.6 allows it.
  */
 static bool reader_content_length(struct reader *r, struct weir_slice value)
 {
@@ -265,9 +269,9 @@ static bool list_next(struct weir_slice *list, struct weir_slice *element)
     const uint8_t *end = list->ptr + list->len;
     const uint8_t *comma = list->len != 0 ? memchr(p, ',', list->len) : NULL;
     const uint8_t *stop = comma != NULL ? comma : end;
-    *list = comma != NULL ?
-                (struct weir_slice){ .ptr = comma + 1, .len = (size_t)(end - comma) - 1 } :
-                (struct weir_slice){ .ptr = NULL };
+    *list = comma != NULL
+                ? (struct weir_slice){ .ptr = comma + 1, .len = (size_t)(end - comma) - 1 }
+                : (struct weir_slice){ .ptr = NULL };
     while (p < stop && http1_is_blank(*p))
         p++;
     while (stop > p && http1_is_blank(stop[-1]))
@@ -277,8 +281,8 @@ static bool list_next(struct weir_slice *list, struct weir_slice *element)
 }
 
 /*
- * Several fields are one list. Only `chunked`, last and once, delimits a body; empty elements, parameters
- * and anything that is no token are how the known attacks look, so they are refused.
+ * Several fields are one list. Only `chunked`, last and once, delimits a body; empty elements,
+ * parameters and anything that is no token are how the known attacks look, so they are refused.
  */
 static bool reader_transfer_encoding(struct reader *r, struct weir_slice value)
 {
@@ -442,8 +446,8 @@ static bool reader_finish_response(struct reader *r, struct weir_slice method)
 {
     struct weir_http1_head *head = r->head;
     unsigned status = head->status;
-    bool tunnel = status == 101 ||
-                  (status / 100 == 2 && weir_slice_eq(method, WEIR_TEXT("CONNECT")));
+    bool tunnel =
+        status == 101 || (status / 100 == 2 && weir_slice_eq(method, WEIR_TEXT("CONNECT")));
     bool bodyless = tunnel || status / 100 == 1 || status == 204 || status == 304 ||
                     weir_slice_eq(method, WEIR_TEXT("HEAD"));
 
@@ -463,7 +467,8 @@ static bool reader_finish_response(struct reader *r, struct weir_slice method)
     return true;
 }
 
-/* ---- Both together ------------------------------------------------------------------------------ */
+/* ---- Both together ------------------------------------------------------------------------------
+ */
 
 struct parse_args {
     struct weir_http1_head *head;
@@ -473,7 +478,8 @@ struct parse_args {
     bool is_request;
 };
 
-/* Read a whole head; false when it is not all there or not good, *refusal says whether for its meaning. */
+/* Read a whole head; false when it is not all there or not good, *refusal says whether for its
+ * meaning. */
 static bool head_read(const struct parse_args *args, struct weir_parse_err *refusal)
 {
     const uint8_t *p = args->bytes.ptr;
@@ -494,8 +500,8 @@ static bool head_read(const struct parse_args *args, struct weir_parse_err *refu
     p = r.is_request ? reader_request_line(&r, p) : reader_status_line(&r, p);
     if (p != NULL)
         p = reader_fields(&r, p);
-    bool good = p != NULL && (r.is_request ? reader_finish_request(&r, p) :
-                                             reader_finish_response(&r, args->request_method));
+    bool good = p != NULL && (r.is_request ? reader_finish_request(&r, p)
+                                           : reader_finish_response(&r, args->request_method));
     if (good)
         args->head->bytes = (uint32_t)(p - args->bytes.ptr);
     else
@@ -551,9 +557,8 @@ enum weir_parse weir_http1_parse_request(struct weir_http1_head *head,
 
 enum weir_parse weir_http1_parse_response(struct weir_http1_head *head,
                                           const struct weir_http1_limits *limits,
-                                          struct weir_slice request_method,
-                                          struct weir_slice bytes, uint32_t *resume,
-                                          struct weir_parse_err *err)
+                                          struct weir_slice request_method, struct weir_slice bytes,
+                                          uint32_t *resume, struct weir_parse_err *err)
 {
     const struct parse_args args = {
         .head = head,

@@ -2,8 +2,8 @@
 /*
  * Writer of heads, and the fixed texts of HTTP/1.1: reason phrases, dates, errors.
  *
- * A head is checked and measured first and written after that without further checks, so a failed call has
- * written nothing.
+ * A head is checked and measured first and written after that without further checks, so a failed
+ * call has written nothing.
  */
 #include <weir/http1.h>
 
@@ -157,9 +157,11 @@ bool weir_http1_is_field_value(struct weir_slice s)
     return s.len == 0 || http1_skip_value(s.ptr, span_of(s)) == s.ptr + s.len;
 }
 
-/* ---- Date --------------------------------------------------------------------------------------- */
+/* ---- Date ---------------------------------------------------------------------------------------
+ */
 
-#define DATE_SECONDS_MAX INT64_C(253402300799) /* 9999-12-31 23:59:59: the format has four digits */
+#define DATE_SECONDS_MAX INT64_C(253402300799) /* 9999-12-31 23:59:59: the format has four digits  \
+                                                */
 
 static void put_two_digits(uint8_t *out, unsigned value)
 {
@@ -178,7 +180,8 @@ void weir_http1_date(uint8_t out[WEIR_HTTP1_DATE_BYTES], int64_t unix_seconds)
     unsigned days = (unsigned)(seconds / 86400);
     unsigned in_day = (unsigned)(seconds % 86400);
 
-    /* Count from 0000-03-01, so that the leap day ends a year, a century and an era of 400 years. */
+    /* Count from 0000-03-01, so that the leap day ends a year, a century and an era of 400 years.
+     */
     unsigned since = days + 719468;
     unsigned era = since / 146097;
     unsigned day_of_era = since % 146097;
@@ -200,7 +203,8 @@ void weir_http1_date(uint8_t out[WEIR_HTTP1_DATE_BYTES], int64_t unix_seconds)
     put_two_digits(out + 23, in_day % 60);
 }
 
-/* ---- Heads -------------------------------------------------------------------------------------- */
+/* ---- Heads --------------------------------------------------------------------------------------
+ */
 
 #define DECIMAL_BYTES_MAX 19 /* of INT64_MAX */
 
@@ -307,7 +311,8 @@ static bool is_owned(struct weir_slice name, struct weir_slice fourth)
     }
 }
 
-/* Say what cannot be sent; its bytes are not repeated, they may be an attack on whoever reads the text. */
+/* Say what cannot be sent; its bytes are not repeated, they may be an attack on whoever reads the
+ * text. */
 __attribute__((cold)) static bool refuse(const char *what)
 {
     (void)weir_fail(-EINVAL, "cannot be sent: %s", what);

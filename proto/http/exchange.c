@@ -152,8 +152,7 @@ static bool decide_close(const struct weir_exchange *x, const struct weir_respon
     if (unread_is_large(x))
         return true;
     return r->close || !x->keep_alive || x->close ||
-           (x->next == NULL &&
-            (s->server->draining || s->state == SESSION_STOPPED || s->conn->eof));
+           (x->next == NULL && (s->server->draining || s->state == SESSION_STOPPED));
 }
 
 static struct weir_http1_response_spec spec_of(struct weir_exchange *x,
@@ -269,6 +268,9 @@ static void answered(struct weir_exchange *x)
     x->finished = true;
     if (s->turn == x)
         weir_exchange_progress(s);
+    /* The end of a streamed answer can be nothing at all: then no send will report it. */
+    if (WEIR_UNLIKELY(s->first != s->turn && s->first->end_at <= s->conn->sent_bytes))
+        weir_ready_push(&s->conn->engine->ready, &s->reap);
     weir_session_update_deadline(s);
 }
 
@@ -278,8 +280,10 @@ int weir_exchange_respond(struct weir_exchange *x, const struct weir_response *r
     if (WEIR_UNLIKELY(rc < 0))
         return rc;
     struct weir_http1_response_spec spec = spec_of(x, r);
-    bool no_body = x->head || bodyless_status(r->status);
-    rc = response_write(x, &spec, no_body ? (struct weir_slice){ 0 } : r->body, r->how);
+    struct weir_slice body = r->body;
+    if (x->head || bodyless_status(r->status))
+        body = (struct weir_slice){ 0 };
+    rc = response_write(x, &spec, body, r->how);
     if (WEIR_UNLIKELY(rc < 0)) {
         if (rc == -ENOBUFS)
             starve(x);

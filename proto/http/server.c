@@ -127,7 +127,7 @@ struct weir_slice weir_server_date(struct weir_server *server)
     return (struct weir_slice){ server->date, sizeof server->date };
 }
 
-/* Something became free: accept again, and let in what waits for an exchange, in the order it came. */
+/* Something is free: accept again, and let in what waits for an exchange, in the order it came. */
 static void unpark_run(struct weir_ready *ready)
 {
     struct weir_server *server = weir_container_of(ready, struct weir_server, unpark);

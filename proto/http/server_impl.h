@@ -68,6 +68,7 @@ struct weir_session {
     struct weir_http1_body body;
     struct weir_stash stash;
     struct weir_list park_link; /* server->parked: waits for an exchange */
+    struct weir_ready reap;     /* an answer ended without a byte that on_sent could report */
 };
 
 struct weir_server {

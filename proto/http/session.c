@@ -30,6 +30,12 @@ static bool reading(const struct weir_session *s)
     return !s->parked && (s->state == SESSION_BODY || (s->state == SESSION_HEAD && s->in_head));
 }
 
+/* Does it wait for nothing but the next request? A parked one is there already. */
+static bool unused(const struct weir_session *s)
+{
+    return s->exchanges_count == 0 && s->conn->out.bytes == 0 && !s->parked;
+}
+
 void weir_session_update_deadline(struct weir_session *s)
 {
     const struct weir_server_config *cfg = &s->server->cfg;
@@ -43,7 +49,7 @@ void weir_session_update_deadline(struct weir_session *s)
         s->write_deadline_ns = now + cfg->write_timeout_ns;
     if (reading(s))
         deadline = s->read_deadline_ns;
-    else if (s->exchanges_count == 0 && s->conn->out.bytes == 0 && cfg->idle_timeout_ns != 0)
+    else if (unused(s) && cfg->idle_timeout_ns != 0)
         deadline = now + cfg->idle_timeout_ns;
     if (s->write_deadline_ns != 0 && (deadline == 0 || s->write_deadline_ns < deadline))
         deadline = s->write_deadline_ns;
@@ -345,6 +351,8 @@ void weir_session_unpark(struct weir_session *s)
     WEIR_ASSERT(s->parked);
     s->parked = false;
     weir_conn_resume(s->conn);
+    if (s->in_head) /* it could not come while we did not read */
+        read_deadline_set(s, s->server->cfg.head_timeout_ns);
     feed_stash(s);
     if (s->conn->eof && !s->parked && !stopped(s))
         input_ended(s);
@@ -373,6 +381,13 @@ static void session_on_sent(struct weir_conn *conn)
     settle(s);
 }
 
+static void reap_run(struct weir_ready *ready)
+{
+    struct weir_session *s = weir_container_of(ready, struct weir_session, reap);
+    weir_exchange_reap_sent(s);
+    settle(s);
+}
+
 static void session_on_timeout(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
@@ -384,7 +399,7 @@ static void session_on_timeout(struct weir_conn *conn)
         s->server->stats.timeouts++;
         weir_session_refuse(s, 408, "the request took too long", WEIR_E_TIMEOUT);
         weir_session_update_deadline(s);
-    } else if (s->exchanges_count == 0 && conn->out.bytes == 0) {
+    } else if (unused(s)) {
         s->server->stats.timeouts++;
         s->state = SESSION_STOPPED;
         weir_conn_finish(conn, 0, NULL);
@@ -400,6 +415,7 @@ static void session_on_closed(struct weir_conn *conn, int err)
     s->state = SESSION_STOPPED;
     weir_stash_clear(conn->engine, &s->stash);
     weir_list_remove(&s->park_link);
+    weir_list_remove(&s->reap.link);
     s->parked = false;
     weir_exchange_end_all(s, err == 0 ? WEIR_E_CLOSED : err);
     weir_list_remove(&s->link);
@@ -427,6 +443,8 @@ struct weir_session *weir_session_open(struct weir_server *server, int fd)
     *s = (struct weir_session){ .server = server, .state = SESSION_HEAD };
     weir_list_init(&s->link);
     weir_list_init(&s->park_link);
+    weir_list_init(&s->reap.link);
+    s->reap.run = reap_run;
     s->conn = weir_conn_accept(server->engine, fd, &weir_session_conn_handler, s);
     if (s->conn == NULL) {
         weir_pool_put(&server->sessions, s);
