@@ -192,7 +192,8 @@ fuzz:
 	@for name in $(basename $(notdir $(FUZZ_SRC))); do \
 		mkdir -p build/fuzz/corpus/$$name && echo "  FUZZ $$name $(FUZZ_SECONDS) s" && \
 		build/fuzz/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 \
-			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name \
+			-artifact_prefix=build/fuzz/$$name- $$(ls tests/fuzz/$$name.dict 2>/dev/null | sed s/^/-dict=/) \
+			build/fuzz/corpus/$$name \
 			$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) || exit 1; \
 	done
 
