@@ -32,8 +32,7 @@ void admin_close(struct admin *admin)
     *admin = (struct admin){ 0 };
 }
 
-/* ---- One visit
- * ------------------------------------------------------------------------------------ */
+/* ---- One visit --------------------------------------------------------------------------- */
 
 static void admin_read_server(struct snapshot *into, const struct app *app)
 {
@@ -95,8 +94,7 @@ static void admin_visit(struct admin *admin, struct app *app)
     }
 }
 
-/* ---- Answers
- * -------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------- */
 
 static void admin_write_requests(struct text *text, struct admin *admin)
 {
@@ -174,8 +172,7 @@ static void admin_answer(struct admin *admin)
             .code = STATS_200 });
 }
 
-/* ---- The tour
- * ------------------------------------------------------------------------------------- */
+/* ---- The tour ---------------------------------------------------------------------------- */
 
 static void admin_tour_done(struct admin *admin)
 {
@@ -248,8 +245,7 @@ static void admin_start(struct app *app)
         admin_travel(admin);
 }
 
-/* ---- Requests
- * ------------------------------------------------------------------------------------- */
+/* ---- Requests ---------------------------------------------------------------------------- */
 
 /* "limit=N" or nothing. @return 0 or -EINVAL */
 static int admin_parse_limit(struct weir_slice query, uint32_t *limit)

@@ -21,8 +21,7 @@ static struct request *request_of_waiter(struct limiter_waiter *waiter)
     return (struct request *)(void *)((char *)waiter - offsetof(struct request, waiter));
 }
 
-/* ---- Slots
- * ---------------------------------------------------------------------------------------- */
+/* ---- Slots ------------------------------------------------------------------------------- */
 
 static void api_release(struct app *app, uint64_t now_ns);
 
@@ -84,8 +83,7 @@ static void api_release(struct app *app, uint64_t now_ns)
         weir_engine_post(request->app->engine, &request->task);
 }
 
-/* ---- Answers
- * -------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------- */
 
 /* The request is over as far as we are concerned; the exchange goes on without it. */
 static void api_finished(struct request *request, uint64_t now_ns)
@@ -201,8 +199,7 @@ static void api_advance(struct request *request)
         weir_timer_set(app->engine, &request->timer, request->due_ns);
 }
 
-/* ---- Arrival
- * -------------------------------------------------------------------------------------- */
+/* ---- Arrival ----------------------------------------------------------------------------- */
 
 /* The same key fails or not whatever the threads and the order: see weir_random_u64(). */
 static bool api_draw_error(struct app *app, const struct weir_exchange *exchange)
@@ -295,8 +292,7 @@ void api_body(struct request *request, struct weir_slice piece, bool last)
         api_body_complete(request, text_slice(&request->text));
 }
 
-/* ---- Ends without an answer of ours
- * ----------------------------------------------------------------- */
+/* ---- Ends without an answer of ours ------------------------------------------------------ */
 
 static enum stats_phase api_phase(const struct request *request)
 {

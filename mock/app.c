@@ -18,8 +18,7 @@
 
 #define MESSAGE_PATH_BYTES 128
 
-/* ---- What all threads share
- * ----------------------------------------------------------------------- */
+/* ---- What all threads share -------------------------------------------------------------- */
 
 int mock_open(struct mock *mock, const struct options *options)
 {
@@ -49,8 +48,7 @@ void mock_close(struct mock *mock)
     limiter_close(&mock->limiter);
 }
 
-/* ---- Counting and answering
- * ----------------------------------------------------------------------- */
+/* ---- Counting and answering -------------------------------------------------------------- */
 
 static void app_count(struct app *app, const struct journal_record *record, enum stats_code code)
 {
@@ -170,8 +168,7 @@ bool app_is_disconnect(int err)
     return err == WEIR_E_CLOSED || err == WEIR_E_TRUNCATED || (err < 0 && err >= -4095);
 }
 
-/* ---- Callbacks of the server
- * ---------------------------------------------------------------------- */
+/* ---- Callbacks of the server ------------------------------------------------------------- */
 
 static void app_not_found(struct app *app, struct weir_exchange *exchange,
                           struct journal_record *record)
@@ -268,8 +265,7 @@ static const struct weir_server_handler app_handler = {
     .on_end = app_on_end,
 };
 
-/* ---- Life
- * ----------------------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------- */
 
 static int app_open_engine(struct app *app, uint32_t conns_max)
 {

@@ -55,8 +55,7 @@ struct life {
     sigset_t signals;
 };
 
-/* ---- Workers
- * -------------------------------------------------------------------------------------- */
+/* ---- Workers ----------------------------------------------------------------------------- */
 
 static void worker_report(struct worker *worker, int err)
 {
@@ -117,8 +116,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* ---- Start
- * ---------------------------------------------------------------------------------------- */
+/* ---- Start ------------------------------------------------------------------------------- */
 
 /* Start a worker and wait until its server is open. @return 0, or -1 when an error was printed */
 static int life_start_worker(struct life *life, uint32_t index, const char *listen)
@@ -246,8 +244,7 @@ static void life_close(struct life *life)
     pthread_mutex_destroy(&life->lock);
 }
 
-/* ---- End
- * ------------------------------------------------------------------------------------------ */
+/* ---- End --------------------------------------------------------------------------------- */
 
 static void life_wait(struct life *life)
 {
