@@ -148,21 +148,23 @@ static void linger_recv(struct weir_conn *conn, size_t bytes)
     conn->linger_bytes -= bytes;
 }
 
-/* The receive failed for good. */
-static void recv_failed(struct weir_conn *conn, int res)
+/* The connection broke under an operation: by the network, the peer, or something new. */
+static void conn_broken(struct weir_conn *conn, enum weir_op_kind kind, int res)
 {
     switch (res) {
     case -ECONNRESET:
+    case -ECONNREFUSED:
+    case -ECONNABORTED:
     case -EPIPE:
     case -ETIMEDOUT:
     case -EHOSTUNREACH:
     case -ENETUNREACH:
-    case -ECONNREFUSED:
-    case -ECONNABORTED:
     case -ENOTCONN:
+    case -ENOMEM:
+    case -ENOBUFS:
         break;
     default:
-        weir_unexpected(conn->engine, WEIR_OP_RECV, &conn->slot, res);
+        weir_unexpected(conn->engine, kind, &conn->slot, res);
         break;
     }
     weir_conn_close(conn, res, false);
@@ -190,7 +192,7 @@ static void conn_on_recv_end(struct weir_conn *conn, int res)
     case -EAGAIN:
         return;
     default:
-        recv_failed(conn, res);
+        conn_broken(conn, WEIR_OP_RECV, res);
         return;
     }
 }
@@ -292,25 +294,6 @@ static void conn_flush(struct weir_ready *ready)
     weir_op_sendmsg(engine, &conn->slot, conn->fd, &g->msg);
 }
 
-static void send_failed(struct weir_conn *conn, int res)
-{
-    switch (res) {
-    case -ECONNRESET:
-    case -EPIPE:
-    case -ETIMEDOUT:
-    case -EHOSTUNREACH:
-    case -ENETUNREACH:
-    case -ENOTCONN:
-    case -ENOMEM:
-    case -ENOBUFS:
-        break;
-    default:
-        weir_unexpected(conn->engine, WEIR_OP_SEND, &conn->slot, res);
-        break;
-    }
-    weir_conn_close(conn, res, false);
-}
-
 static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
                          const struct weir_done *done)
 {
@@ -326,7 +309,7 @@ static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
         if (done->res == -EINTR || done->res == -EAGAIN)
             weir_conn_flush(conn);
         else
-            send_failed(conn, done->res == 0 ? -EPIPE : done->res);
+            conn_broken(conn, WEIR_OP_SEND, done->res == 0 ? -EPIPE : done->res);
         return;
     }
     uint64_t sent = (uint64_t)done->res;
