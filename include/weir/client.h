@@ -21,7 +21,7 @@ struct weir_client_config {
     const char *endpoint;
     uint32_t conns_max;          /**< connections. Default 100 */
     uint32_t pipeline_max;       /**< requests in flight per connection; 1 = no pipelining (default) */
-    uint32_t waiting_max;        /**< calls that may wait for a connection; more fail with WEIR_E_QUEUE_FULL. Default 65536 */
+    uint32_t waiting_max;        /**< calls that may wait, also for a connection that is being made. Default 65536 */
     uint32_t head_bytes_max;     /**< response heads over this fail with WEIR_E_LIMIT. Default 16384 */
     uint32_t fields_max;         /**< likewise. Default 100 */
     uint64_t connect_timeout_ns; /**< Default 5 s */

@@ -154,7 +154,8 @@ struct weir_response {
 /**
  * Give the whole answer. Content-Length, Date and Connection are added; for HEAD, 204 and 304 the body is not sent.
  * May be called from on_request or any later callback of the engine. on_end follows later, never inside this call.
- * Errors: -EINVAL a bad status or header (nothing was sent, answer again); -EALREADY it is answered or begun;
+ * Errors: -EINVAL a bad status or header, or a copied body beyond send_bytes_max (nothing was sent, answer again);
+ *         -EALREADY it is answered or begun;
  *         -ENOBUFS no output memory (engine's send_bytes_max): answer later; -EPIPE the connection is going away:
  *         on_end follows.
  */
@@ -169,8 +170,9 @@ WEIR_API WEIR_MUST_USE int weir_exchange_begin(struct weir_exchange *exchange,
                                                const struct weir_response *response);
 /**
  * Send a piece (copied). Pieces written in one pass leave in one send. Empty pieces are allowed and send nothing.
- * Errors: -EINVAL not begun or finished; -ENOBUFS the peer reads too slowly or output memory is short: nothing was
- *         taken, wait for on_writable; -EPIPE on_end follows.
+ * Errors: -EINVAL not begun, finished, or more than the engine's send_bytes_max;
+ *         -ENOBUFS the peer reads too slowly or output memory is short: nothing taken, wait for on_writable;
+ *         -EPIPE on_end follows.
  */
 WEIR_API WEIR_MUST_USE int weir_exchange_write(struct weir_exchange *exchange, struct weir_slice piece);
 /** End a streamed answer. Errors as weir_exchange_write(). */

@@ -260,8 +260,7 @@ static void listen_on(const char *text)
         floor_die("standard output: %s", strerror(errno));
 }
 
-/* Take `answer` as the answer, as often as makes long pipelines one send and still fits the cache.
- */
+/* Take `answer` as the answer, as often as makes long pipelines one send and fits the cache. */
 static void answers_set(const char *answer, size_t len)
 {
     size_t n = ANSWERS_BYTES_AIM / len;

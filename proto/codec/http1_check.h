@@ -5,9 +5,10 @@
 
 #include <weir/http1.h>
 
-#define HTTP1_EMPTY_LINES_MAX  8  /* before a request line */
-#define HTTP1_METHOD_BYTES_MAX 64 /* three times the longest registered one; keeps *resume small   \
-                                   */
+#define HTTP1_EMPTY_LINES_MAX 8 /* before a request line */
+#define HTTP1_METHOD_BYTES_MAX                                                                     \
+    64 /* three times the longest registered one; keeps *resume small                              \
+        */
 
 /*
  * The caller sets `limits` and `is_request`; the rest is kept between calls in *resume, as

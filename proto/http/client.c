@@ -248,7 +248,7 @@ static int call_error(const struct weir_call *call, int err)
         return 0;
     if (call->err != 0)
         return call->err;
-    if (err == 0 || err == WEIR_E_PROTOCOL || err == WEIR_E_LIMIT)
+    if (err == 0 || err == WEIR_E_PROTOCOL || err == WEIR_E_LIMIT || err == WEIR_E_TRUNCATED)
         err = WEIR_E_CLOSED; /* it was another call that was broken */
     return err == WEIR_E_CLOSED && call->timing.first_byte_ns != 0 ? WEIR_E_TRUNCATED : err;
 }

@@ -139,14 +139,14 @@ static void response_complete(struct weir_client_conn *cc)
     bool sent_whole = cc->conn->sent_bytes >= call->end_at;
     cc->in_body = false;
     cc->interim_count = 0;
+    cc->first_at = call->end_at;
     weir_calls_remove(&cc->calls, call);
     client->in_flight_count--;
     if (!cc->keep_alive || !sent_whole || cc->conn->eof || cc->ending) {
         /* The memory of a request that is still being sent is the kernel's until the connection is
          * gone. */
         if (!sent_whole) {
-            call->err = 0;
-            call->answered = true;
+            call->answered = call->err == 0; /* it may have been cancelled in on_head */
             weir_calls_push(&cc->calls, call);
             client->in_flight_count++;
             conn_end(cc, WEIR_E_CLOSED);
@@ -155,7 +155,7 @@ static void response_complete(struct weir_client_conn *cc)
         conn_end(cc, WEIR_E_CLOSED);
     } else {
         if (client->waiting.count > 0)
-            weir_client_feed(cc, 1);
+            weir_client_feed(cc, client->cfg.pipeline_max);
         weir_client_offer(cc);
     }
     weir_call_finish(client, call, call->err);
@@ -224,12 +224,20 @@ static size_t feed_body(struct weir_client_conn *cc, struct weir_slice in)
     return used;
 }
 
+/* Has the kernel been given any byte of the first request? What comes before is no answer to it. */
+static bool asked(const struct weir_client_conn *cc)
+{
+    const struct weir_conn *conn = cc->conn;
+    uint64_t given = conn->sent_bytes + (conn->send_inflight ? conn->sending_bytes : 0);
+    return given > cc->first_at;
+}
+
 static size_t feed(struct weir_client_conn *cc, struct weir_slice in)
 {
     size_t used = 0;
     while (used < in.len && !cc->ending) {
         struct weir_call *call = cc->calls.first;
-        if (call == NULL) {
+        if (call == NULL || WEIR_UNLIKELY(!asked(cc))) {
             conn_end(cc, WEIR_E_PROTOCOL); /* an answer to nothing */
             break;
         }

@@ -40,6 +40,7 @@ struct weir_client_conn {
     struct weir_conn *conn;
     struct weir_calls calls; /* in flight, in the order of their requests */
     uint64_t requests;       /* ever sent on it */
+    uint64_t first_at;       /* conn->queued_bytes before the request of the first of them */
     uint32_t resume;         /* of the head parser */
     uint8_t interim_count;
     bool connecting;

@@ -244,6 +244,12 @@ static int body_write(struct weir_exchange *x, struct weir_slice body, enum weir
     return 0;
 }
 
+/* More than the engine's output memory: waiting would not help. */
+static bool never_fits(const struct weir_engine *engine, size_t bytes)
+{
+    return bytes > (uint64_t)engine->chunks.count * WEIR_CHUNK_ROOM;
+}
+
 static int response_write(struct weir_exchange *x, const struct weir_http1_response_spec *spec,
                           struct weir_slice body, enum weir_body how)
 {
@@ -253,6 +259,8 @@ static int response_write(struct weir_exchange *x, const struct weir_http1_respo
     if (WEIR_LIKELY(head_max + copied <= WEIR_CHUNK_ROOM && copied == body.len))
         return short_write(x, spec, body, head_max + copied);
     /* All or nothing: the room for everything is there before the first byte is queued. */
+    if (never_fits(engine, head_max + copied + WEIR_CHUNK_ROOM))
+        return weir_fail(-EINVAL, "%zu bytes to be copied; send_bytes_max is less", copied);
     if (!weir_sendq_has_room(engine, out_of(x), head_max + copied + WEIR_CHUNK_ROOM)) {
         engine->stats.send_memory_short++;
         return -ENOBUFS;
@@ -352,6 +360,8 @@ int weir_exchange_write(struct weir_exchange *x, struct weir_slice piece)
     uint8_t head[WEIR_HTTP1_CHUNK_HEAD_BYTES_MAX];
     size_t head_len = x->chunked ? weir_http1_write_chunk_head(head, piece.len) : 0;
     size_t total = head_len + piece.len + (x->chunked ? 2 : 0);
+    if (never_fits(engine, total))
+        return weir_fail(-EINVAL, "%zu bytes to be copied; send_bytes_max is less", piece.len);
     if (!weir_sendq_has_room(engine, out, total)) {
         engine->stats.send_memory_short++;
         starve(x);
@@ -402,7 +412,8 @@ void weir_exchange_wake_writers(struct weir_session *s)
 {
     struct weir_server *server = s->server;
     struct weir_exchange *next;
-    for (struct weir_exchange *x = s->turn; x != NULL; x = next) {
+    /* A callback can end it for all; where nothing can be written nobody is told to write. */
+    for (struct weir_exchange *x = s->turn; x != NULL && weir_conn_usable(s->conn); x = next) {
         next =
             x->next; /* a callback answers, it does not free: exchanges end when they were sent */
         if (!x->want_write || out_of(x)->bytes > WEIR_SESSION_OUT_BYTES_MAX / 2)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: bodies. The first two bytes choose framing, length and cuts; the rest is the body. The
- * outcome and the payload must not depend on the cuts.
+ * Fuzz target: bodies. The first two bytes choose framing, length and cuts; the rest is the body.
+ * The outcome and the payload must not depend on the cuts.
  */
 #include <weir/http1.h>
 
@@ -37,8 +37,8 @@ static void run_body(struct run *run, const uint8_t *choice, struct weir_slice b
         struct weir_slice out;
         struct weir_parse_err err = { .code = WEIR_HTTP1_E_NONE };
         size_t consumed;
-        run->result = weir_http1_body_feed(&body, (struct weir_slice){ copy, len }, &consumed, &out,
-                                           &err);
+        run->result =
+            weir_http1_body_feed(&body, (struct weir_slice){ copy, len }, &consumed, &out, &err);
         DEMAND(consumed <= len && out.len <= consumed);
         DEMAND(consumed != 0 || len == 0 || run->result != WEIR_PARSE_MORE);
         DEMAND(run->result != WEIR_PARSE_ERROR || (err.offset == consumed && out.len == 0));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: heads. The first four bytes choose the direction, the limits and the cuts; the rest is the
- * head. The outcome must not depend on the cuts, and every view must lie inside the bytes.
+ * Fuzz target: heads. The first four bytes choose the direction, the limits and the cuts; the rest
+ * is the head. The outcome must not depend on the cuts, and every view must lie inside the bytes.
  */
 #include <weir/http1.h>
 

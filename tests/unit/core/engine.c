@@ -27,8 +27,7 @@
 #define ASAN 0
 #endif
 
-/* ---- Children: for limits and filters that cannot be taken back
- * ---------------------------------------- */
+/* ---- Children: for limits and filters that cannot be taken back -------------------------- */
 
 #define CHECK(x)                                                                                   \
     do {                                                                                           \
@@ -74,8 +73,7 @@ static struct weir_engine_config smallest_config(void)
     return cfg;
 }
 
-/* ---- Configuration
- * ----------------------------------------------------------------------------------- */
+/* ---- Configuration ----------------------------------------------------------------------- */
 
 static void check_refused(const struct weir_engine_config *cfg, const char *name)
 {
@@ -184,8 +182,7 @@ static void test_memory_bytes(void **state)
     check_opens(&cfg);
 }
 
-/* ---- Shortages
- * --------------------------------------------------------------------------------------- */
+/* ---- Shortages --------------------------------------------------------------------------- */
 
 static void test_descriptors_exhausted(void **state)
 {
@@ -406,8 +403,7 @@ static void test_cpu(void **state)
     assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
-/* ---- Open and close
- * ---------------------------------------------------------------------------------- */
+/* ---- Open and close ---------------------------------------------------------------------- */
 
 static void test_nothing_is_left_behind(void **state)
 {
@@ -466,8 +462,7 @@ static void test_close_while_used(void **state)
     rig_close(engine);
 }
 
-/* ---- The loop
- * ---------------------------------------------------------------------------------------- */
+/* ---- The loop ---------------------------------------------------------------------------- */
 
 static void test_run_once(void **state)
 {
@@ -598,8 +593,7 @@ static void test_post(void **state)
     rig_close(posted_engine);
 }
 
-/* ---- Timers
- * ------------------------------------------------------------------------------------------ */
+/* ---- Timers ------------------------------------------------------------------------------ */
 
 #define TIMERS 64u
 
@@ -683,8 +677,7 @@ static void test_timer_in_the_past(void **state)
     rig_close(engine);
 }
 
-/* ---- Completions
- * ------------------------------------------------------------------------------------- */
+/* ---- Completions ------------------------------------------------------------------------- */
 
 /* Completions of an earlier life are dropped and counted; the buffers that came with them are not
  * lost. */
@@ -715,8 +708,7 @@ static void test_stale_completions(void **state)
     rig_close(engine);
 }
 
-/* ---- Features
- * ---------------------------------------------------------------------------------------- */
+/* ---- Features ---------------------------------------------------------------------------- */
 
 static void echo_without(const char *features)
 {

@@ -124,8 +124,7 @@ static struct weir_slice buffer_of(const struct weir_cqe *cqe)
     return (struct weir_slice){ b.cfg.bufs + (size_t)index * b.cfg.buf_stride, (size_t)cqe->res };
 }
 
-/* ---- Accept and connect
- * ----------------------------------------------------------------------------- */
+/* ---- Accept and connect ------------------------------------------------------------------ */
 
 static void test_accept_multi(void **state)
 {
@@ -208,8 +207,7 @@ static void test_connect(void **state)
     close(fd);
 }
 
-/* ---- Receive
- * ---------------------------------------------------------------------------------------- */
+/* ---- Receive ----------------------------------------------------------------------------- */
 
 /* Take the completions of a receive from `from` on: check the bytes, give the buffers back. */
 static uint32_t take_stream(uint32_t from, uint64_t *offset, bool *more)
@@ -324,8 +322,7 @@ static void test_reset_by_peer(void **state)
     close(fds[0]);
 }
 
-/* ---- Send
- * ------------------------------------------------------------------------------------------- */
+/* ---- Send -------------------------------------------------------------------------------- */
 
 static void test_send_and_read(void **state)
 {
@@ -394,8 +391,7 @@ static void test_blocked_send(void **state)
     close(fds[1]);
 }
 
-/* ---- Cancel
- * ----------------------------------------------------------------------------------------- */
+/* ---- Cancel ------------------------------------------------------------------------------ */
 
 static void test_cancel(void **state)
 {
@@ -458,8 +454,7 @@ static void test_user_data(void **state)
     close(fds[1]);
 }
 
-/* ---- Queues
- * ----------------------------------------------------------------------------------------- */
+/* ---- Queues ------------------------------------------------------------------------------ */
 
 static struct weir_ring_config smallest(void)
 {
@@ -533,8 +528,7 @@ static void test_overflow_of_recv_multi(void **state)
     close(fds[1]);
 }
 
-/* ---- Waiting
- * ---------------------------------------------------------------------------------------- */
+/* ---- Waiting ----------------------------------------------------------------------------- */
 
 static void check_deadlines(void)
 {
@@ -594,8 +588,7 @@ static void test_signal(void **state)
     close(fds[1]);
 }
 
-/* ---- Backlog
- * ---------------------------------------------------------------------------------------- */
+/* ---- Backlog ----------------------------------------------------------------------------- */
 
 /* Make every io_uring_enter() that only hands a full queue on fail like a kernel short of memory.
  */
@@ -667,8 +660,7 @@ static void test_backlog(void **state)
     in_child(backlog_does_not_sleep);
 }
 
-/* ---- Features
- * --------------------------------------------------------------------------------------- */
+/* ---- Features ---------------------------------------------------------------------------- */
 
 static void test_features(void **state)
 {

@@ -29,8 +29,7 @@ static void reopen(const struct weir_engine_config *cfg)
     engine = rig_open(cfg);
 }
 
-/* ---- Bytes both ways
- * --------------------------------------------------------------------------------- */
+/* ---- Bytes both ways --------------------------------------------------------------------- */
 
 static void test_echo(void **state)
 {
@@ -106,8 +105,7 @@ static void test_half_close_by_us(void **state)
     rig_check_streams(&s, &peer);
 }
 
-/* ---- Finishing
- * --------------------------------------------------------------------------------------- */
+/* ---- Finishing --------------------------------------------------------------------------- */
 
 /* The peer is still sending when we answer and end: it must be able to read the answer. */
 static void finish_against_sender(uint64_t linger_bytes, bool *read_all, int *err)
@@ -193,8 +191,7 @@ static void test_finish_without_linger(void **state)
     close(peer.fd);
 }
 
-/* ---- The peer resets
- * --------------------------------------------------------------------------------- */
+/* ---- The peer resets --------------------------------------------------------------------- */
 
 enum phase { IDLE, RECEIVING, SENDING, PAUSED, HALF_CLOSED, FINISHING, LINGERING, PHASE_COUNT };
 
@@ -267,8 +264,7 @@ static void test_reset_by_us(void **state)
     close(peer.fd);
 }
 
-/* ---- Pause and resume
- * -------------------------------------------------------------------------------- */
+/* ---- Pause and resume -------------------------------------------------------------------- */
 
 static void test_pause_and_resume(void **state)
 {
@@ -370,8 +366,7 @@ static void test_pause_of_a_second_receive(void **state)
     close(peer.fd);
 }
 
-/* ---- Close inside callbacks
- * -------------------------------------------------------------------------- */
+/* ---- Close inside callbacks -------------------------------------------------------------- */
 
 static void close_in(struct rig_session *s, enum rig_event event)
 {
@@ -438,8 +433,7 @@ static void test_begin_in_on_closed(void **state)
     close(peer.fd);
 }
 
-/* ---- Deadlines
- * --------------------------------------------------------------------------------------- */
+/* ---- Deadlines --------------------------------------------------------------------------- */
 
 static void test_deadline(void **state)
 {
@@ -473,8 +467,7 @@ static void test_deadline(void **state)
     close(peer.fd);
 }
 
-/* ---- Connecting
- * -------------------------------------------------------------------------------------- */
+/* ---- Connecting -------------------------------------------------------------------------- */
 
 static void test_connect(void **state)
 {

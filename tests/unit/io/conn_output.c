@@ -31,8 +31,7 @@ static void reopen(const struct weir_engine_config *cfg)
     engine = rig_open(cfg);
 }
 
-/* ---- Sending
- * ----------------------------------------------------------------------------------------- */
+/* ---- Sending ----------------------------------------------------------------------------- */
 
 /* The peer never reads: a blocked send does not keep the connection from being closed. */
 static void test_blocked_send_is_closed(void **state)
@@ -205,8 +204,7 @@ static void test_append_during_send(void **state)
     close(peer.fd);
 }
 
-/* ---- Shortages
- * --------------------------------------------------------------------------------------- */
+/* ---- Shortages --------------------------------------------------------------------------- */
 
 static void test_send_memory_exhausted(void **state)
 {

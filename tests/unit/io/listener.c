@@ -107,8 +107,7 @@ static void hang_up(const int *fds, unsigned count)
         close(fds[i]);
 }
 
-/* ---- Opening
- * ----------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------- */
 
 static void test_open_errors(void **state)
 {
@@ -148,8 +147,7 @@ static void test_no_slot(void **state)
     owner_close(&o);
 }
 
-/* ---- Limits
- * ------------------------------------------------------------------------------------------ */
+/* ---- Limits ------------------------------------------------------------------------------ */
 
 /* With little room exactly as many are accepted; the others wait in the backlog, and none is lost.
  */
@@ -244,8 +242,7 @@ static void test_overflow(void **state)
     owner_close(&o);
 }
 
-/* ---- No descriptors
- * ---------------------------------------------------------------------------------- */
+/* ---- No descriptors ---------------------------------------------------------------------- */
 
 static void test_no_descriptors(void **state)
 {
@@ -309,8 +306,7 @@ static void test_no_descriptors_resume(void **state)
     owner_close(&o);
 }
 
-/* ---- The end
- * ----------------------------------------------------------------------------------------- */
+/* ---- The end ----------------------------------------------------------------------------- */
 
 /*
  * Closed in the n-th accept of a burst: no callback but the last follows, and whatever the kernel

@@ -33,8 +33,7 @@
 #define RIG_WAIT  (5000 * RIG_MS)
 #define RIG_PIECE 8192u
 
-/* ---- The engine
- * ------------------------------------------------------------------------------------ */
+/* ---- The engine -------------------------------------------------------------------------- */
 
 static inline struct weir_engine_config rig_config(void)
 {
@@ -100,8 +99,7 @@ static inline void rig_settle(struct weir_engine *engine)
         assert_int_equal(weir_engine_run_once(engine, RIG_MS), 0);
 }
 
-/* ---- Streams
- * --------------------------------------------------------------------------------------- */
+/* ---- Streams ----------------------------------------------------------------------------- */
 
 /* Prime, so that a shift by any number of buffers, blocks or chunks shows. */
 #define RIG_PERIOD 16381u
@@ -133,8 +131,7 @@ static inline bool rig_stream_take(uint64_t *offset, const uint8_t *data, size_t
     return true;
 }
 
-/* ---- Descriptors
- * ----------------------------------------------------------------------------------- */
+/* ---- Descriptors ------------------------------------------------------------------------- */
 
 static inline void rig_nonblock(int fd)
 {
@@ -241,8 +238,7 @@ static inline void rig_peer_read(struct rig_peer *p)
         p->err = -errno;
 }
 
-/* ---- The session
- * ----------------------------------------------------------------------------------- */
+/* ---- The session ------------------------------------------------------------------------- */
 
 enum rig_event { RIG_OPEN, RIG_RECV, RIG_EOF, RIG_SENT, RIG_TIMEOUT, RIG_CLOSED, RIG_EVENT_COUNT };
 
