@@ -356,6 +356,9 @@ static int parse_url(struct options_parser *parser, const char *text)
                        (const char *)out->url.host.ptr, out->url.port);
     if (len < 0 || (size_t)len >= sizeof(out->endpoint))
         return options_fail(parser, "URL '%s': the host is too long", text);
+    /* RFC 9112 section 3.2.1: a request target begins with the path. */
+    if (out->url.target.ptr[0] == '?')
+        return options_fail(parser, "URL '%s': expected '/' before the '?'", text);
     out->request.target = out->url.target;
     if (out->request.host.len == 0)
         out->request.host = out->url.authority;

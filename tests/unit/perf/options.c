@@ -200,6 +200,7 @@ static void test_what_is_wrong_is_named(void **state)
         { { NULL }, "URL" },
         { { "ftp://x/" }, "ftp://x/" },
         { { "https://x/" }, "https://x/" },
+        { { "http://x?y=1" }, "'/' before the '?'" },
         { { "127.0.0.1:80" }, "127.0.0.1:80" },
         { { URL, "another" }, "another" },
         { { "--conections", "5", URL }, "--conections" },
