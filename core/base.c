@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base.h"
+#include "core/assert.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -16,6 +17,13 @@ int weir_fail(int err, const char *format, ...)
     vsnprintf(error_text, sizeof error_text, format, args);
     va_end(args);
     return err;
+}
+
+void weir_fill_sized(void *out, uint32_t size, const void *ours, size_t ours_bytes)
+{
+    WEIR_ASSERT(size >= sizeof(uint32_t));
+    memset(out, 0, size);
+    memcpy(out, ours, size < ours_bytes ? size : ours_bytes);
 }
 
 int weir_range_check(const struct weir_range *ranges, size_t count)

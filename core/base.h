@@ -10,6 +10,12 @@
 /* Set weir_error_text() of this thread (truncated to its 512 bytes) and return `err`. */
 int weir_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
+/*
+ * Fill a caller's structure of `size` bytes, the one its code was compiled with: what it has room
+ * for of ours, and zeros where it is the newer one.
+ */
+void weir_fill_sized(void *out, uint32_t size, const void *ours, size_t ours_bytes);
+
 /* A number of a configuration and what it may be. */
 struct weir_range {
     const char *name;

@@ -393,8 +393,7 @@ void weir_engine_config_init_size(struct weir_engine_config *cfg, uint32_t size)
         .cq_entries = 4096,
         .cpu = -1,
     };
-    WEIR_ASSERT(size >= sizeof(uint32_t));
-    memcpy(cfg, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    weir_fill_sized(cfg, size, &defaults, sizeof defaults);
 }
 
 static int pow2_check(const char *name, uint64_t value)
@@ -638,6 +637,5 @@ void weir_engine_stats(const struct weir_engine *engine, struct weir_engine_stat
     stats.cq_overflows = engine->ring->counters.cq_overflows;
     stats.send_chunks_now = engine->chunks.used;
     stats.stash_blocks_now = engine->stash.used;
-    WEIR_ASSERT(out->size >= sizeof(uint32_t));
-    memcpy(out, &stats, out->size < sizeof stats ? out->size : sizeof stats);
+    weir_fill_sized(out, out->size, &stats, sizeof stats);
 }

@@ -91,8 +91,7 @@ void weir_hist_config_init_size(struct weir_hist_config *cfg, uint32_t size)
         .highest = UINT64_C(3600000000),
         .digits = 3,
     };
-    memset(cfg, 0, size);
-    memcpy(cfg, &defaults, weir_min_u64(size, sizeof defaults));
+    weir_fill_sized(cfg, size, &defaults, sizeof defaults);
 }
 
 /*

@@ -35,8 +35,7 @@ void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size)
         .connect_timeout_ns = 5 * second,
         .idle_timeout_ns = 300 * second,
     };
-    WEIR_ASSERT(size >= sizeof(uint32_t));
-    memcpy(cfg, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    weir_fill_sized(cfg, size, &defaults, sizeof defaults);
 }
 
 static int config_check(const struct weir_client_config *cfg)
@@ -499,6 +498,5 @@ void weir_client_stats(const struct weir_client *client, struct weir_client_stat
     stats.size = out->size;
     stats.waiting_now = client->waiting.count;
     stats.in_flight_now = client->in_flight_count;
-    WEIR_ASSERT(out->size >= sizeof(uint32_t));
-    memcpy(out, &stats, out->size < sizeof stats ? out->size : sizeof stats);
+    weir_fill_sized(out, out->size, &stats, sizeof stats);
 }

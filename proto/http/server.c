@@ -36,8 +36,7 @@ void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size)
         .linger_bytes_max = 64u << 10,
         .date = true,
     };
-    WEIR_ASSERT(size >= sizeof(uint32_t));
-    memcpy(cfg, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    weir_fill_sized(cfg, size, &defaults, sizeof defaults);
 }
 
 static int config_check(const struct weir_server_config *cfg)
@@ -321,6 +320,5 @@ void weir_server_stats(const struct weir_server *server, struct weir_server_stat
 {
     struct weir_server_stats stats = server->stats;
     stats.size = out->size;
-    WEIR_ASSERT(out->size >= sizeof(uint32_t));
-    memcpy(out, &stats, out->size < sizeof stats ? out->size : sizeof stats);
+    weir_fill_sized(out, out->size, &stats, sizeof stats);
 }

@@ -128,6 +128,20 @@ static void test_slices(void **state)
     assert_false(weir_slice_eq(WEIR_TEXT("a\0b"), WEIR_TEXT("a\0c")));
 }
 
+static void test_fill_sized(void **state)
+{
+    (void)state;
+    const uint32_t ours[2] = { 7, 9 };
+    uint32_t older[2] = { 1, 1 };
+    weir_fill_sized(older, sizeof *older, ours, sizeof ours);
+    assert_int_equal(older[0], 7);
+    assert_int_equal(older[1], 1); /* not theirs to be written to */
+    uint32_t newer[3] = { 1, 1, 1 };
+    weir_fill_sized(newer, sizeof newer, ours, sizeof ours);
+    assert_int_equal(newer[1], 9);
+    assert_int_equal(newer[2], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_fill_sized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
