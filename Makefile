@@ -59,9 +59,11 @@ BENCH_SRC := $(sort $(wildcard perf/*.c))
 FLOOR_SRC := $(sort $(wildcard perf/floor/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c))
 E2E_SRC := $(sort $(wildcard tests/e2e/*.c))
+FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
+CONTRACT_SRC := $(sort $(wildcard tests/contract/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
-ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(UNIT_SRC) $(E2E_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
+ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
 ALL_HDR := $(sort $(shell find include core io proto mock perf tests -name '*.h'))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
@@ -69,6 +71,8 @@ MOCK_OBJ := $(MOCK_SRC:%.c=$(B)/obj/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/obj/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
 E2E_BIN := $(E2E_SRC:tests/e2e/%.c=$(B)/tests/e2e/%)
+FAULT_BIN := $(FAULT_SRC:tests/fault/%.c=$(B)/tests/fault/%)
+CONTRACT_BIN := $(CONTRACT_SRC:tests/contract/%.c=$(B)/tests/contract/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 FLOOR_BIN := $(FLOOR_SRC:perf/floor/%.c=$(B)/floor-%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:examples/%.c=$(B)/examples/%)
@@ -85,7 +89,7 @@ all: lib bins examples
 lib: $(B)/libweir.a $(B)/libweir.so.0
 bins: $(MOCK_BIN) $(BENCH_BIN) $(FLOOR_BIN)
 examples: $(EXAMPLE_BIN)
-test-bins: $(UNIT_BIN) $(E2E_BIN)
+test-bins: $(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN)
 fuzz-bins: $(FUZZ_BIN)
 
 # Once per checkout and change of the script: is what the build needs there?
@@ -240,4 +244,4 @@ help:
 	@sed -n '4,/^$$/s/^#   //p' Makefile
 
 -include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ)))
--include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))
+-include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))

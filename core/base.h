@@ -45,6 +45,16 @@ static inline uint64_t weir_max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* A hint in a loop that waits for another CPU: it saves power and lets a sibling thread run. */
+static inline void weir_cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 static inline bool weir_slice_eq(struct weir_slice a, struct weir_slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);

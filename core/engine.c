@@ -14,28 +14,29 @@
  * Timers come before the flush so that an answer a timer gives leaves in the same pass.
  */
 #include "core/engine.h"
+#include "core/probe.h"
 #include "core/ring.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-/* recv, send, cancel and one of accept or connect may be in flight for a slot at once. */
-#define OPS_PER_SLOT 4
-
 #define GEN_MASK 0xffffffu
-
-static const char *const kind_names[] = { "accept", "recv",          "send",    "connect",
-                                          "cancel", "accept-cancel", "doorbell" };
-_Static_assert(sizeof kind_names / sizeof kind_names[0] == WEIR_OP_COUNT, "a name for every kind");
 
 uint64_t weir_clock_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t weir_engine_clock_ns(const struct weir_engine *engine)
+{
+    return engine->ring->ops->now_ns(engine->ring);
 }
 
 uint64_t weir_engine_now_ns(const struct weir_engine *engine)
@@ -45,11 +46,10 @@ uint64_t weir_engine_now_ns(const struct weir_engine *engine)
 
 /* ---- Slots ------------------------------------------------------------------------------- */
 
-struct weir_slot *weir_slot_get(struct weir_engine *engine)
+static struct weir_slot *slot_take(struct weir_engine *engine)
 {
     struct weir_slot *slot = weir_pool_get(&engine->slots);
-    if (slot == NULL)
-        return NULL;
+    WEIR_ASSERT(slot != NULL); /* there is one for every socket and every record */
     WEIR_ASSERT(!slot->used);
     WEIR_ASSERT(slot->inflight == 0);
     uint32_t gen = slot->gen;
@@ -58,6 +58,26 @@ struct weir_slot *weir_slot_get(struct weir_engine *engine)
     slot->index = weir_pool_index(&engine->slots, slot);
     slot->used = true;
     return slot;
+}
+
+struct weir_slot *weir_slot_get(struct weir_engine *engine)
+{
+    return weir_sockets_used(engine) <= engine->conns_max ? slot_take(engine) : NULL;
+}
+
+struct weir_slot *weir_slot_get_zc(struct weir_engine *engine)
+{
+    if (engine->zc_used == WEIR_ZC_SLOTS)
+        return NULL;
+    engine->zc_used++;
+    return slot_take(engine);
+}
+
+void weir_slot_put_zc(struct weir_engine *engine, struct weir_slot *slot)
+{
+    WEIR_ASSERT(engine->zc_used > 0);
+    engine->zc_used--;
+    weir_slot_put(engine, slot);
 }
 
 void weir_slot_put(struct weir_engine *engine, struct weir_slot *slot)
@@ -71,7 +91,7 @@ void weir_slot_put(struct weir_engine *engine, struct weir_slot *slot)
 
 uint32_t weir_slots_free(const struct weir_engine *engine)
 {
-    return engine->slots.count - engine->slots.used;
+    return engine->conns_max + 1 - weir_sockets_used(engine);
 }
 
 void weir_engine_set_handler(struct weir_engine *engine, enum weir_op_kind kind,
@@ -92,7 +112,7 @@ static uint64_t user_data(const struct weir_slot *slot, enum weir_op_kind kind)
 static uint64_t op_begin(struct weir_engine *engine, struct weir_slot *slot, enum weir_op_kind kind)
 {
     WEIR_ASSERT(slot->used);
-    WEIR_ASSERT(slot->inflight < OPS_PER_SLOT);
+    WEIR_ASSERT(slot->inflight < WEIR_OPS_PER_SLOT);
     WEIR_DEBUG_ASSERT(engine->on_done[kind] != NULL);
     (void)engine;
     slot->inflight++;
@@ -121,6 +141,26 @@ void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd,
 {
     WEIR_ASSERT(msg->msg_iovlen > 0);
     engine->ring->ops->sendmsg(engine->ring, fd, msg, op_begin(engine, slot, WEIR_OP_SEND));
+}
+
+/* The registered buffer that holds all of `data`; -1: none does. */
+static int registered_find(const struct weir_engine *engine, struct weir_slice data)
+{
+    for (int i = 0; i < WEIR_REGISTERED_MAX; i++) {
+        struct weir_slice r = engine->registered[i];
+        if (data.ptr >= r.ptr && data.ptr < r.ptr + r.len &&
+            data.len <= (size_t)(r.ptr + r.len - data.ptr))
+            return i;
+    }
+    return -1;
+}
+
+void weir_op_send_zc(struct weir_engine *engine, struct weir_slot *slot, int fd,
+                     struct weir_slice data)
+{
+    WEIR_ASSERT(data.len > 0 && engine->can_zc);
+    engine->ring->ops->send_zc(engine->ring, fd, data, registered_find(engine, data),
+                               op_begin(engine, slot, WEIR_OP_SEND_ZC));
 }
 
 void weir_op_connect(struct weir_engine *engine, struct weir_slot *slot, int fd,
@@ -170,12 +210,16 @@ static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
                                                               .extra = (uint16_t)gen,
                                                               .kind = (uint8_t)kind,
                                                               .flags = (uint8_t)cqe->flags });
+    WEIR_PROBE4(completion, engine, kind, index, cqe->res);
     uint32_t buf = cqe->flags >> WEIR_CQE_BUF_SHIFT;
     bool has_buf = cqe->flags & WEIR_CQE_BUFFER;
     if (WEIR_UNLIKELY(slot->gen != gen || !slot->used)) {
         engine->stats.stale_cqes++;
     } else {
-        struct weir_done done = { .res = cqe->res, .last = !(cqe->flags & WEIR_CQE_MORE) };
+        struct weir_done done = { .res = cqe->res,
+                                  .last = !(cqe->flags & WEIR_CQE_MORE),
+                                  .notif = cqe->flags & WEIR_CQE_NOTIF };
+        engine->buf_current = has_buf ? buf : UINT32_MAX;
         if (has_buf && cqe->res > 0)
             done.data = (struct weir_slice){ engine->bufs + (size_t)buf * engine->buf_stride,
                                              (size_t)cqe->res };
@@ -185,8 +229,9 @@ static void dispatch(struct weir_engine *engine, const struct weir_cqe *cqe)
         }
         engine->on_done[kind](engine, slot, &done);
     }
-    /* Whatever the completion said: a buffer that came with it goes back. */
-    if (has_buf)
+    engine->buf_current = UINT32_MAX;
+    /* Whatever the completion said: a buffer that came with it goes back, unless it is held. */
+    if (has_buf && WEIR_LIKELY(engine->holds[buf] == 0))
         engine->ring->ops->buf_put(engine->ring, buf);
 }
 
@@ -205,9 +250,13 @@ static void reap(struct weir_engine *engine)
         left -= count;
         for (uint32_t i = 0; i < count; i++)
             dispatch(engine, &cqe[i]);
-        engine->stats.cqes += count;
         engine->ring->ops->advance(engine->ring, count);
     }
+    uint32_t reaped = engine->reap_max - left;
+    engine->stats.cqes += reaped;
+    WEIR_PROBE3(pass, engine, engine->stats.passes, reaped);
+    if (reaped > 0)
+        weir_sched_reaped(&engine->sched, reaped);
 }
 
 /* Run what is on the list now; what is put on it meanwhile waits for the next time. */
@@ -231,9 +280,9 @@ static bool has_work(const struct weir_engine *engine)
            engine->ring->ops->peek(engine->ring, &cqe) > 0;
 }
 
-static int enter(struct weir_engine *engine, bool wait, uint64_t deadline_ns)
+static int enter(struct weir_engine *engine, const struct weir_ring_wait *wait)
 {
-    int rc = engine->ring->ops->enter(engine->ring, wait, deadline_ns);
+    int rc = engine->ring->ops->enter(engine->ring, wait);
     if (!engine->ring->ops->unsubmitted(engine->ring))
         engine->gathers_used = 0;
     return rc;
@@ -260,6 +309,62 @@ static void wake_lead_learn(struct weir_engine *engine, uint64_t asked_ns)
         engine->wake_lead_ns -= (engine->wake_lead_ns - late) / 32;
 }
 
+/* Between two looks of a spinning engine: about 100 ns, so that the other thread of a core that is
+ * shared gets on. */
+#define SPIN_RELAX 4
+
+/* Until a completion is there, or the clock is past `end_ns`. @return did one come? */
+static bool spin(struct weir_engine *engine, uint64_t end_ns)
+{
+    struct weir_ring *ring = engine->ring;
+    do {
+        if (ring->ops->ready(ring) || weir_mailbox_pending(&engine->mailbox))
+            return true;
+        for (unsigned i = 0; i < SPIN_RELAX; i++)
+            weir_cpu_relax();
+    } while (ring->ops->now_ns(ring) < end_ns);
+    return false;
+}
+
+/*
+ * Spin first, if that is likely to pay, then sleep. A spinning engine submits at once and looks at
+ * shared memory until the kernel has something; a sleeping one submits and waits in one entry.
+ */
+static int wait_for_work(struct weir_engine *engine, uint64_t deadline_ns)
+{
+    struct weir_ring *ring = engine->ring;
+    const struct weir_cqe *cqe;
+    uint64_t begin_ns = ring->ops->now_ns(ring);
+    uint64_t until_ns = deadline_ns > begin_ns ? deadline_ns - begin_ns : 0;
+    uint64_t spin_ns =
+        ring->abilities & WEIR_RING_SPIN ? weir_sched_spin_ns(&engine->sched, until_ns) : 0;
+    if (spin_ns > 0) {
+        int rc = ring->ops->unsubmitted(ring) ? enter(engine, NULL) : 0;
+        if (rc < 0 || ring->ops->peek(ring, &cqe) > 0)
+            return rc;
+        engine->stats.spins++;
+        bool hit = spin(engine, begin_ns + spin_ns);
+        uint64_t end_ns = ring->ops->now_ns(ring);
+        WEIR_PROBE3(spin, engine, end_ns - begin_ns, hit);
+        if (hit)
+            weir_sched_waited(&engine->sched, end_ns - begin_ns, false);
+        else if (end_ns < deadline_ns)
+            weir_sched_missed(&engine->sched);
+        if (hit || end_ns >= deadline_ns) {
+            engine->stats.spin_hits += hit;
+            return enter(engine, NULL);
+        }
+    }
+    engine->stats.sleeps++;
+    const struct weir_ring_wait wait = { .deadline_ns = deadline_ns, .count = 1 };
+    int rc = enter(engine, &wait);
+    uint64_t end_ns = ring->ops->now_ns(ring);
+    WEIR_PROBE2(sleep, engine, end_ns - begin_ns);
+    if (spin_ns == 0 && ring->ops->peek(ring, &cqe) > 0)
+        weir_sched_waited(&engine->sched, end_ns - begin_ns, true);
+    return rc;
+}
+
 static int pass(struct weir_engine *engine, uint64_t until_ns)
 {
     uint64_t timer = weir_wheel_next_ns(&engine->wheel);
@@ -268,7 +373,7 @@ static int pass(struct weir_engine *engine, uint64_t until_ns)
                          : timer - engine->wake_lead_ns;
     uint64_t deadline = weir_min_u64(until_ns, early);
     bool wait = deadline > engine->now_ns && !has_work(engine);
-    int rc = enter(engine, wait, deadline);
+    int rc = wait ? wait_for_work(engine, deadline) : enter(engine, NULL);
     engine->now_ns = engine->ring->ops->now_ns(engine->ring);
     if (wait && deadline == early && timer != WEIR_NO_DEADLINE)
         wake_lead_learn(engine, early);
@@ -285,12 +390,32 @@ static int pass(struct weir_engine *engine, uint64_t until_ns)
     return rc;
 }
 
+/*
+ * The timer of weir_engine_fd() follows the wheel; work that a pass left behind is due at once. Set
+ * only when it changes: a system call. Readable it stays until it is set again.
+ */
+static void host_timer_set(struct weir_engine *engine)
+{
+    bool now = has_work(engine) || engine->ring->ops->unsubmitted(engine->ring);
+    uint64_t due = now ? 1 : weir_wheel_next_ns(&engine->wheel);
+    if (due == WEIR_NO_DEADLINE)
+        due = 0;
+    if (due == engine->host_timer_ns && due > engine->now_ns)
+        return;
+    engine->host_timer_ns = due;
+    struct itimerspec spec = { .it_value = { .tv_sec = (time_t)(due / 1000000000u),
+                                             .tv_nsec = (long)(due % 1000000000u) } };
+    int rc = timerfd_settime(engine->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    WEIR_ASSERT(rc == 0);
+}
+
 /* What a last pass queued must be under way before the caller goes elsewhere. */
 static int submit_rest(struct weir_engine *engine)
 {
-    if (!engine->ring->ops->unsubmitted(engine->ring))
-        return 0;
-    return enter(engine, false, WEIR_NO_DEADLINE);
+    int rc = engine->ring->ops->unsubmitted(engine->ring) ? enter(engine, NULL) : 0;
+    if (engine->host_fd >= 0)
+        host_timer_set(engine);
+    return rc;
 }
 
 void weir_engine_refresh_clock(struct weir_engine *engine)
@@ -355,6 +480,110 @@ void weir_timer_cancel(struct weir_timer *timer)
     timer->engine = NULL;
 }
 
+/* ---- Held receive buffers ---------------------------------------------------------------- */
+
+/* The receive buffer that all of `piece` lies in; -1: it does not. */
+static int64_t buf_of(const struct weir_engine *engine, struct weir_slice piece)
+{
+    uint64_t all = (uint64_t)engine->bufs_count * engine->buf_stride;
+    if (piece.ptr < engine->bufs || piece.ptr >= engine->bufs + all)
+        return -1;
+    uint64_t at = (uint64_t)(piece.ptr - engine->bufs);
+    return at % engine->buf_stride + piece.len <= engine->buf_stride
+               ? (int64_t)(at / engine->buf_stride)
+               : -1;
+}
+
+int weir_slice_hold(struct weir_engine *engine, struct weir_slice piece)
+{
+    int64_t buf = buf_of(engine, piece);
+    if (buf < 0 || (buf != engine->buf_current && engine->holds[buf] == 0))
+        return -EINVAL;
+    bool first = engine->holds[buf] == 0;
+    if ((first && engine->holds_used == engine->holds_max) || engine->holds[buf] == UINT16_MAX) {
+        engine->stats.recv_hold_refused++;
+        return -ENOBUFS;
+    }
+    engine->holds[buf]++;
+    engine->holds_used += first;
+    return 0;
+}
+
+void weir_slice_release(struct weir_engine *engine, struct weir_slice piece)
+{
+    int64_t buf = buf_of(engine, piece);
+    WEIR_ASSERT(buf >= 0 && engine->holds[buf] > 0);
+    if (--engine->holds[buf] > 0)
+        return;
+    engine->holds_used--;
+    if (buf == engine->buf_current)
+        return; /* it goes back at the end of its completion */
+    engine->ring->ops->buf_put(engine->ring, (uint32_t)buf);
+    if (engine->depth == 0)
+        engine->ring->ops->buf_commit(engine->ring);
+}
+
+/* ---- Registered memory ------------------------------------------------------------------- */
+
+int weir_engine_register(struct weir_engine *engine, struct weir_slice memory)
+{
+    if (memory.len == 0 || memory.len > 1u << 30)
+        return weir_fail(-EINVAL, "%zu bytes to be registered; it must be 1 ... 1073741824",
+                         memory.len);
+    if (!engine->can_zc)
+        return weir_fail(WEIR_E_UNSUPPORTED, "this ring (%s) cannot send without copying",
+                         engine->ring->ops->name);
+    for (int i = 1; i < WEIR_REGISTERED_MAX; i++) {
+        if (engine->registered[i].len > 0)
+            continue;
+        int rc = engine->ring->ops->buffer_register(engine->ring, i, memory);
+        if (rc < 0)
+            return weir_fail(rc, "registering %zu bytes failed: %s (locked memory: ulimit -l)",
+                             memory.len, weir_err_name(rc));
+        engine->registered[i] = memory;
+        return i;
+    }
+    return weir_fail(-ENOBUFS, "%d pieces of memory are registered already",
+                     WEIR_REGISTERED_MAX - 1);
+}
+
+void weir_engine_unregister(struct weir_engine *engine, int number)
+{
+    WEIR_ASSERT(number > 0 && number < WEIR_REGISTERED_MAX && engine->registered[number].len > 0);
+    engine->registered[number] = (struct weir_slice){ 0 };
+    int rc = engine->ring->ops->buffer_register(engine->ring, number, (struct weir_slice){ 0 });
+    WEIR_ASSERT(rc == 0); /* taking away needs no memory */
+}
+
+/* ---- In a foreign loop ------------------------------------------------------------------- */
+
+/* What a host's loop waits for: completions, and the next timer. */
+int weir_engine_fd(struct weir_engine *engine)
+{
+    WEIR_ASSERT(engine->depth == 0);
+    if (engine->host_fd >= 0)
+        return engine->host_fd;
+    int ring_fd = engine->ring->ops->pollable(engine->ring);
+    if (ring_fd < 0)
+        return ring_fd;
+    int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int host_fd = timer_fd < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = { .events = EPOLLIN };
+    if (host_fd < 0 || epoll_ctl(host_fd, EPOLL_CTL_ADD, ring_fd, &event) < 0 ||
+        epoll_ctl(host_fd, EPOLL_CTL_ADD, timer_fd, &event) < 0) {
+        int rc = -errno;
+        if (host_fd >= 0)
+            close(host_fd);
+        if (timer_fd >= 0)
+            close(timer_fd);
+        return weir_fail(rc, "no descriptor for a host's loop: %s", weir_err_name(rc));
+    }
+    engine->host_fd = host_fd;
+    engine->timer_fd = timer_fd;
+    host_timer_set(engine);
+    return host_fd;
+}
+
 /* ---- Doorbell ---------------------------------------------------------------------------- */
 
 static void doorbell_arm(struct weir_engine *engine)
@@ -377,265 +606,9 @@ static void doorbell_on_done(struct weir_engine *engine, struct weir_slot *slot,
     doorbell_arm(engine);
 }
 
-/* ---- Configuration, open, close ---------------------------------------------------------- */
-
-void weir_engine_config_init_size(struct weir_engine_config *cfg, uint32_t size)
+void weir_engine_doorbell_open(struct weir_engine *engine)
 {
-    struct weir_engine_config defaults = {
-        .size = size,
-        .conns_max = 16384,
-        .recv_bufs_max = 512,
-        .recv_buf_bytes = 4096,
-        .send_bytes_max = 48u << 20,
-        .stash_bytes_max = 288u << 20,
-        .stash_block_bytes = 16384,
-        .sq_entries = 256,
-        .cq_entries = 4096,
-        .cpu = -1,
-    };
-    weir_fill_sized(cfg, size, &defaults, sizeof defaults);
-}
-
-static int pow2_check(const char *name, uint64_t value)
-{
-    if (weir_is_pow2(value))
-        return 0;
-    return weir_fail(-EINVAL, "%s is %llu; it must be a power of two", name,
-                     (unsigned long long)value);
-}
-
-static int config_check(const struct weir_engine_config *cfg)
-{
-    int rc;
-    struct weir_slice bad;
-    if (cfg->size != sizeof *cfg)
-        return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_engine_config_init()",
-                         cfg->size, sizeof *cfg);
-    const struct weir_range ranges[] = {
-        { "conns_max", cfg->conns_max, 1, 1u << 20 },
-        { "recv_bufs_max", cfg->recv_bufs_max, 2, 32768 },
-        { "recv_buf_bytes", cfg->recv_buf_bytes, 256, 65536 },
-        { "send_bytes_max", cfg->send_bytes_max, 1u << 16, 1u << 30 },
-        { "stash_bytes_max", cfg->stash_bytes_max, 1u << 16, 1ull << 34 },
-        { "stash_block_bytes", cfg->stash_block_bytes, 4096, 65536 },
-        { "sq_entries", cfg->sq_entries, 8, 32768 },
-        { "cq_entries", cfg->cq_entries, 8, 65536 },
-    };
-    if ((rc = weir_range_check(ranges, sizeof ranges / sizeof ranges[0])) < 0 ||
-        (rc = pow2_check("recv_bufs_max", cfg->recv_bufs_max)) < 0 ||
-        (rc = pow2_check("stash_block_bytes", cfg->stash_block_bytes)) < 0 ||
-        (rc = pow2_check("sq_entries", cfg->sq_entries)) < 0 ||
-        (rc = pow2_check("cq_entries", cfg->cq_entries)) < 0)
-        return rc;
-    if (cfg->cq_entries < cfg->sq_entries)
-        return weir_fail(-EINVAL, "cq_entries is %u; it must be at least sq_entries, %u",
-                         cfg->cq_entries, cfg->sq_entries);
-    if (cfg->cpu < -1 || cfg->cpu >= CPU_SETSIZE)
-        return weir_fail(-EINVAL, "cpu is %d; it must be -1 ... %d", cfg->cpu, CPU_SETSIZE - 1);
-    if (!weir_ring_uring_features_valid(cfg->ring_disable, &bad))
-        return weir_fail(-EINVAL, "ring_disable: no feature '%.*s'; there are %s", (int)bad.len,
-                         (const char *)bad.ptr, weir_ring_uring_features);
-    return 0;
-}
-
-/* One slot is the doorbell's. */
-static uint32_t slots_count(const struct weir_engine_config *cfg)
-{
-    return cfg->conns_max + 1;
-}
-
-static uint32_t chunks_count(const struct weir_engine_config *cfg)
-{
-    return (uint32_t)(cfg->send_bytes_max / WEIR_CHUNK_BYTES);
-}
-
-static uint32_t stash_stride(const struct weir_engine_config *cfg)
-{
-    return WEIR_STASH_HEAD_BYTES + cfg->stash_block_bytes;
-}
-
-static uint32_t stash_count(const struct weir_engine_config *cfg)
-{
-    return (uint32_t)weir_max_u64(cfg->stash_bytes_max / stash_stride(cfg), 1);
-}
-
-static uint32_t buf_stride(const struct weir_engine_config *cfg)
-{
-    return (uint32_t)weir_align_up(cfg->recv_buf_bytes, WEIR_CACHE_LINE) + WEIR_BUF_GAP;
-}
-
-static struct weir_ring_config ring_config(const struct weir_engine_config *cfg)
-{
-    return (struct weir_ring_config){ .sq_entries = cfg->sq_entries,
-                                      .cq_entries = cfg->cq_entries,
-                                      .ops_max = slots_count(cfg) * OPS_PER_SLOT,
-                                      .bufs_count = cfg->recv_bufs_max,
-                                      .buf_bytes = cfg->recv_buf_bytes,
-                                      .buf_stride = buf_stride(cfg),
-                                      .disable = cfg->ring_disable };
-}
-
-int64_t weir_engine_memory_bytes(const struct weir_engine_config *cfg)
-{
-    int rc = config_check(cfg);
-    if (rc < 0)
-        return rc;
-    struct weir_ring_config rcfg = ring_config(cfg);
-    uint64_t sum = 0;
-    sum += weir_arena_cost(sizeof(struct weir_engine), WEIR_CACHE_LINE);
-    sum += weir_ring_uring_bytes(&rcfg);
-    /* every socket, and the doorbell */
-    sum += weir_pool_bytes(WEIR_SLOT_BYTES, slots_count(cfg));
-    /* receive buffers: all of them are with the kernel between two passes, so a pass never starves
-     * itself */
-    sum += weir_arena_cost((uint64_t)cfg->recv_bufs_max * buf_stride(cfg), WEIR_PAGE);
-    /* queued output */
-    sum += weir_arena_cost(WEIR_PAGE,
-                           WEIR_PAGE); /* page border, so that it can be locked on its own */
-    sum += weir_pool_bytes(WEIR_CHUNK_BYTES, chunks_count(cfg));
-    /* input that waits */
-    sum += weir_pool_bytes(stash_stride(cfg), stash_count(cfg));
-    /* as many gathered sends as one enter can start */
-    sum += weir_arena_cost((uint64_t)cfg->sq_entries * sizeof(struct weir_gather), WEIR_CACHE_LINE);
-    return (int64_t)weir_align_up(sum, WEIR_PAGE);
-}
-
-const char *weir_ring_features(void)
-{
-    return weir_ring_uring_features;
-}
-
-const char *weir_engine_ring_info(const struct weir_engine *engine)
-{
-    return engine->ring->info;
-}
-
-static int pin(int32_t cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
-        return weir_fail(-errno, "cpu: cannot pin the thread to CPU %d: %s", cpu,
-                         weir_err_name(-errno));
-    return 0;
-}
-
-static void crash_context(void *arg)
-{
-    struct weir_engine *engine = arg;
-    fprintf(stderr, "weir: engine pass %llu, %u slots in use; last completions:\n",
-            (unsigned long long)engine->stats.passes, engine->slots.used);
-    fflush(stderr);
-    weir_trace_print(&engine->trace, kind_names, WEIR_OP_COUNT, STDERR_FILENO);
-}
-
-static void pools_open(struct weir_engine *engine, const struct weir_engine_config *cfg)
-{
-    struct weir_arena *arena = &engine->arena;
-    weir_pool_open(&engine->slots, arena, WEIR_SLOT_BYTES, slots_count(cfg));
-    engine->buf_stride = buf_stride(cfg);
-    engine->bufs =
-        weir_arena_take(arena, (uint64_t)cfg->recv_bufs_max * engine->buf_stride, WEIR_PAGE);
-    (void)weir_arena_take(arena, 0, WEIR_PAGE);
-    weir_pool_open(&engine->chunks, arena, WEIR_CHUNK_BYTES, chunks_count(cfg));
-    weir_pool_open(&engine->stash, arena, stash_stride(cfg), stash_count(cfg));
-    engine->stash_block_bytes = cfg->stash_block_bytes;
-    engine->reap_max = cfg->cq_entries;
-    engine->gathers_max = cfg->sq_entries;
-    engine->gathers = weir_arena_take(arena, (uint64_t)cfg->sq_entries * sizeof(struct weir_gather),
-                                      WEIR_CACHE_LINE);
-}
-
-static int ring_open(struct weir_engine *engine, const struct weir_engine_config *cfg)
-{
-    struct weir_ring_config rcfg = ring_config(cfg);
-    rcfg.bufs = engine->bufs;
-    if (cfg->send_register) {
-        rcfg.send_memory = engine->chunks.base;
-        rcfg.send_bytes = (uint64_t)engine->chunks.stride * engine->chunks.count;
-    }
-    return weir_ring_uring_open(&engine->ring, &engine->arena, &rcfg);
-}
-
-static int engine_open(struct weir_engine **out, const struct weir_engine_config *cfg,
-                       uint64_t bytes)
-{
-    struct weir_arena arena;
-    int rc = weir_arena_open(&arena, bytes);
-    if (rc < 0)
-        return rc;
-    struct weir_engine *engine = weir_arena_take(&arena, sizeof *engine, WEIR_CACHE_LINE);
-    engine->arena = arena;
-    engine->mailbox.doorbell_fd = -1;
-    weir_list_init(&engine->ready);
-    weir_list_init(&engine->flush);
-    pools_open(engine, cfg);
-    rc = ring_open(engine, cfg);
-    if (rc == 0)
-        rc = weir_mailbox_open(&engine->mailbox);
-    if (rc < 0)
-        goto fail;
-    weir_arena_seal(&engine->arena);
-    engine->now_ns = engine->ring->ops->now_ns(engine->ring);
-    weir_wheel_init(&engine->wheel, engine->now_ns);
     weir_engine_set_handler(engine, WEIR_OP_DOORBELL, doorbell_on_done);
     engine->doorbell = weir_slot_get(engine);
     doorbell_arm(engine);
-    weir_assert_set_context(crash_context, engine);
-    *out = engine;
-    return 0;
-fail:
-    if (engine->ring != NULL)
-        engine->ring->ops->close(engine->ring);
-    weir_mailbox_close(&engine->mailbox);
-    arena = engine->arena; /* the engine itself lies in it */
-    weir_arena_close(&arena);
-    return rc;
-}
-
-int weir_engine_open(struct weir_engine **out, const struct weir_engine_config *cfg)
-{
-    *out = NULL;
-    int64_t bytes = weir_engine_memory_bytes(cfg);
-    if (bytes < 0)
-        return (int)bytes;
-    if (cfg->cpu < 0)
-        return engine_open(out, cfg, (uint64_t)bytes);
-    /* Pinned first, so that the memory is of this CPU's node; undone when the rest fails. */
-    cpu_set_t before;
-    bool known = sched_getaffinity(0, sizeof before, &before) == 0;
-    int rc = pin(cfg->cpu);
-    if (rc < 0)
-        return rc;
-    rc = engine_open(out, cfg, (uint64_t)bytes);
-    if (rc < 0 && known)
-        (void)sched_setaffinity(0, sizeof before, &before);
-    return rc;
-}
-
-int weir_engine_close(struct weir_engine *engine)
-{
-    WEIR_ASSERT(engine->depth == 0);
-    if (engine->owners > 0 || engine->slots.used > 1)
-        return -EBUSY;
-    weir_assert_set_context(NULL, NULL);
-    engine->ring->ops->close(engine->ring);
-    weir_mailbox_close(&engine->mailbox);
-    struct weir_arena arena = engine->arena;
-    weir_arena_close(&arena);
-    return 0;
-}
-
-void weir_engine_stats(const struct weir_engine *engine, struct weir_engine_stats *out)
-{
-    struct weir_engine_stats stats = engine->stats;
-    stats.size = out->size;
-    stats.conns_now = engine->slots.used - 1;
-    stats.enters = engine->ring->counters.enters;
-    stats.sqes = engine->ring->counters.sqes;
-    stats.cq_overflows = engine->ring->counters.cq_overflows;
-    stats.send_chunks_now = engine->chunks.used;
-    stats.stash_blocks_now = engine->stash.used;
-    weir_fill_sized(out, out->size, &stats, sizeof stats);
 }

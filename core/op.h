@@ -22,6 +22,9 @@
 #include <sys/socket.h>
 #include <weir/engine.h>
 
+/* recv, send, cancel and one of accept or connect may be in flight for a slot at once. */
+#define WEIR_OPS_PER_SLOT 4
+
 enum weir_op_kind {
     WEIR_OP_ACCEPT,
     WEIR_OP_RECV,
@@ -30,6 +33,7 @@ enum weir_op_kind {
     WEIR_OP_CANCEL,        /* of a connection's operations */
     WEIR_OP_ACCEPT_CANCEL, /* of a listener's */
     WEIR_OP_DOORBELL,
+    WEIR_OP_SEND_ZC, /* a record of io/zc.c: first the result, later the notification */
     WEIR_OP_COUNT
 };
 
@@ -49,6 +53,7 @@ struct weir_slot {
 struct weir_done {
     int32_t res;            /* count or -errno */
     bool last;              /* the operation is over */
+    bool notif;             /* zero-copy send: the memory is free */
     struct weir_slice data; /* receive: the bytes, valid until the handler returns */
 };
 
@@ -64,12 +69,23 @@ struct weir_slot *weir_slot_get(struct weir_engine *engine);
 void weir_slot_put(struct weir_engine *engine, struct weir_slot *slot);
 uint32_t weir_slots_free(const struct weir_engine *engine);
 
+/* Slots of zero-copy sends under way: a number of their own, besides conns_max. */
+#define WEIR_ZC_SLOTS 256u
+struct weir_slot *weir_slot_get_zc(struct weir_engine *engine);
+void weir_slot_put_zc(struct weir_engine *engine, struct weir_slot *slot);
+
+/* In the result of a notification: the bytes were copied after all. */
+#define WEIR_ZC_COPIED_FLAG (1u << 31)
+
 void weir_op_accept(struct weir_engine *engine, struct weir_slot *slot, int fd, bool multi);
 void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd);
 void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd,
                   struct weir_slice data);
 void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd,
                      const struct msghdr *msg);
+/* Only on an engine with can_zc. A registered buffer that holds `data` is used. */
+void weir_op_send_zc(struct weir_engine *engine, struct weir_slot *slot, int fd,
+                     struct weir_slice data);
 void weir_op_connect(struct weir_engine *engine, struct weir_slot *slot, int fd,
                      const struct sockaddr *addr, socklen_t bytes);
 /* Cancel all operations on fd. */

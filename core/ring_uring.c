@@ -1,44 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The io_uring twin of the seam.
+ * The io_uring twin of the seam: its operations.
  *
- * Set-up is done with the bare system calls: liburing 2.3, the oldest supported, corrupts a ring
- * without submission array in its own set-up, and its submit-and-wait does not always ask for
- * events, so that the deferred work of a DEFER_TASKRUN ring would starve. Its structures, prep
- * helpers and mmap are used.
- *
- * Required (Linux 6.1): SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL, CLAMP, CQSIZE, TASKRUN_FLAG,
- * R_DISABLED, EXT_ARG, NODROP, provided-buffer rings, multishot accept and receive. Optional
- * features are found by trial or by the kernel's feature bits, never by version.
+ * Entering is done with the bare system call: the submit-and-wait of liburing 2.3, the oldest
+ * supported, does not always ask for events, so that the deferred work of a DEFER_TASKRUN ring
+ * would starve. Its structures and prep helpers are used.
  */
-#include "core/ring.h"
-#include "core/assert.h"
+#include "core/ring_uring.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <liburing.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
-#include <weir/engine.h>
-
-/* Newer than the headers of liburing 2.3; values of the kernel's UAPI. */
-#define SETUP_NO_SQARRAY (1u << 16) /* 6.6 */
-#define FEAT_MIN_TIMEOUT (1u << 15) /* 6.12, came together with ABS_TIMER */
-#define FEAT_NO_IOWAIT   (1u << 17) /* 6.15 */
-#define ENTER_ABS_TIMER  (1u << 5)
-#define ENTER_NO_IOWAIT  (1u << 7)
-
-#define SETUP_REQUIRED                                                                             \
-    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |           \
-     IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG |                        \
-     IORING_SETUP_R_DISABLED)
-#define FEATURES_REQUIRED (IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE)
-
-#define BUF_GROUP 0
 
 _Static_assert(sizeof(struct weir_cqe) == sizeof(struct io_uring_cqe), "read in place");
 _Static_assert(offsetof(struct weir_cqe, res) == offsetof(struct io_uring_cqe, res),
@@ -47,56 +21,23 @@ _Static_assert(offsetof(struct weir_cqe, flags) == offsetof(struct io_uring_cqe,
                "read in place");
 _Static_assert(WEIR_CQE_BUFFER == IORING_CQE_F_BUFFER, "kernel's value");
 _Static_assert(WEIR_CQE_MORE == IORING_CQE_F_MORE, "kernel's value");
+_Static_assert(WEIR_CQE_NOTIF == IORING_CQE_F_NOTIF, "kernel's value");
 _Static_assert(WEIR_CQE_BUF_SHIFT == IORING_CQE_BUFFER_SHIFT, "kernel's value");
 
-enum feature {
-    FEATURE_NO_SQARRAY,
-    FEATURE_RING_FD,
-    FEATURE_ABS_TIMER,
-    FEATURE_NO_IOWAIT,
-    FEATURE_COUNT
-};
-static const char *const feature_names[FEATURE_COUNT] = { "no_sqarray", "ring_fd", "abs_timer",
-                                                          "no_iowait" };
-const char weir_ring_uring_features[] = "no_sqarray,ring_fd,abs_timer,no_iowait";
-
-struct uring {
-    struct weir_ring base;
-    struct io_uring ring;
-    uint32_t enter_flags;
-    uint32_t features; /* bit set of enum feature, used */
-    uint32_t sq_entries;
-    uint32_t cq_mask;
-    bool opened;
-
-    /* provided buffers */
-    struct io_uring_buf_ring *buf_ring;
-    size_t buf_ring_bytes;
-    uint8_t *bufs;
-    uint32_t buf_bytes, buf_stride, buf_mask, bufs_count;
-    uint32_t bufs_pending;
-
-    /* Operations that found the submission queue full although it had just been handed on: see
-     * uring_sqe(). */
-    struct io_uring_sqe *backlog;
-    uint32_t backlog_max, backlog_head, backlog_count;
-};
-
-static struct uring *uring_of(struct weir_ring *ring)
-{
-    return (struct uring *)(void *)ring;
-}
+/* Newer than the headers of liburing 2.3; values of the kernel's UAPI. */
+#define SEND_ZC_REPORT_USAGE (1u << 3) /* 6.2 */
+#define BUFFERS_UPDATE       16u       /* IORING_REGISTER_BUFFERS_UPDATE */
 
 static void uring_buf_commit(struct weir_ring *ring);
 
 /* ---- Submission -------------------------------------------------------------------------- */
 
-static uint32_t sq_used(const struct uring *u)
+static uint32_t sq_used(const struct weir_uring *u)
 {
     return u->ring.sq.sqe_tail - __atomic_load_n(u->ring.sq.khead, __ATOMIC_ACQUIRE);
 }
 
-static int enter_call(struct uring *u, uint32_t wait_nr, uint32_t flags, void *arg,
+static int enter_call(struct weir_uring *u, uint32_t wait_nr, uint32_t flags, void *arg,
                       size_t arg_bytes)
 {
     /* The kernel must see the entries before the tail. */
@@ -110,7 +51,7 @@ static int enter_call(struct uring *u, uint32_t wait_nr, uint32_t flags, void *a
     return rc;
 }
 
-static struct io_uring_sqe *sqe_next(struct uring *u)
+static struct io_uring_sqe *sqe_next(struct weir_uring *u)
 {
     struct io_uring_sqe *sqe = &u->ring.sq.sqes[u->ring.sq.sqe_tail & *u->ring.sq.kring_mask];
     u->ring.sq.sqe_tail++;
@@ -122,7 +63,7 @@ static struct io_uring_sqe *sqe_next(struct uring *u)
  * makes no room (the kernel is short of memory: -EAGAIN, -EBUSY) the operation is kept in the
  * backlog until an enter succeeds, so that no caller needs an answer for "cannot queue".
  */
-static struct io_uring_sqe *uring_sqe(struct uring *u)
+static struct io_uring_sqe *uring_sqe(struct weir_uring *u)
 {
     if (WEIR_UNLIKELY(u->backlog_count > 0 || sq_used(u) == *u->ring.sq.kring_entries)) {
         if (u->backlog_count == 0) {
@@ -139,7 +80,7 @@ static struct io_uring_sqe *uring_sqe(struct uring *u)
     return sqe_next(u);
 }
 
-static void backlog_drain(struct uring *u)
+static void backlog_drain(struct weir_uring *u)
 {
     while (u->backlog_count > 0 && sq_used(u) < *u->ring.sq.kring_entries) {
         *sqe_next(u) = u->backlog[u->backlog_head];
@@ -150,7 +91,7 @@ static void backlog_drain(struct uring *u)
 
 static void uring_accept(struct weir_ring *ring, int fd, bool multi, uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     /* No address storage: a multishot accept would overwrite it; getpeername() when somebody asks.
      */
     io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -161,24 +102,24 @@ static void uring_accept(struct weir_ring *ring, int fd, bool multi, uint64_t us
 
 static void uring_recv_multi(struct weir_ring *ring, int fd, uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = BUF_GROUP;
+    sqe->buf_group = WEIR_URING_BUF_GROUP;
     sqe->user_data = user_data;
 }
 
 static void uring_read(struct weir_ring *ring, int fd, void *data, uint32_t bytes,
                        uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_read(sqe, fd, data, bytes, 0);
     sqe->user_data = user_data;
 }
 
 static void uring_send(struct weir_ring *ring, int fd, struct weir_slice data, uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_send(sqe, fd, data.ptr, data.len, MSG_NOSIGNAL);
     sqe->user_data = user_data;
 }
@@ -186,36 +127,48 @@ static void uring_send(struct weir_ring *ring, int fd, struct weir_slice data, u
 static void uring_sendmsg(struct weir_ring *ring, int fd, const struct msghdr *msg,
                           uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_sendmsg(sqe, fd, msg, MSG_NOSIGNAL);
+    sqe->user_data = user_data;
+}
+
+static void uring_send_zc(struct weir_ring *ring, int fd, struct weir_slice data, int buffer,
+                          uint64_t user_data)
+{
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
+    io_uring_prep_send_zc(sqe, fd, data.ptr, data.len, MSG_NOSIGNAL, SEND_ZC_REPORT_USAGE);
+    if (buffer >= 0) {
+        sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
+        sqe->buf_index = (uint16_t)buffer;
+    }
     sqe->user_data = user_data;
 }
 
 static void uring_connect(struct weir_ring *ring, int fd, const struct sockaddr *addr,
                           socklen_t bytes, uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_connect(sqe, fd, addr, bytes);
     sqe->user_data = user_data;
 }
 
 static void uring_cancel_fd(struct weir_ring *ring, int fd, uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_cancel_fd(sqe, fd, IORING_ASYNC_CANCEL_ALL);
     sqe->user_data = user_data;
 }
 
 static void uring_cancel(struct weir_ring *ring, uint64_t target, uint64_t user_data)
 {
-    struct io_uring_sqe *sqe = uring_sqe(uring_of(ring));
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
     io_uring_prep_cancel64(sqe, target, 0);
     sqe->user_data = user_data;
 }
 
 static bool uring_unsubmitted(const struct weir_ring *ring)
 {
-    const struct uring *u = (const struct uring *)(const void *)ring;
+    const struct weir_uring *u = (const struct weir_uring *)(const void *)ring;
     return u->backlog_count > 0 || sq_used(u) > 0;
 }
 
@@ -241,41 +194,71 @@ static int enter_result(int rc)
     }
 }
 
-static int uring_enter(struct weir_ring *ring, bool wait, uint64_t deadline_ns)
+/* The wake-up of pollable() has done its work: it is set again by what completes from now on. */
+static void event_fd_clear(const struct weir_uring *u)
 {
-    struct uring *u = uring_of(ring);
-    uint32_t flags = IORING_ENTER_GETEVENTS;
-    if (WEIR_UNLIKELY(u->backlog_count > 0)) {
-        backlog_drain(u);
-        /* What is still in the backlog may be what the wait would be for. */
-        wait = wait && u->backlog_count == 0;
-    }
-    if (WEIR_UNLIKELY(__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW))
-        u->base.counters.cq_overflows++;
-    if (!wait)
-        return enter_result(enter_call(u, 0, flags, NULL, 0));
+    uint64_t count;
+    ssize_t n = read(u->event_fd, &count, sizeof count);
+    WEIR_ASSERT(n == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+}
 
-    flags |= IORING_ENTER_EXT_ARG;
+static int enter_wait(struct weir_uring *u, const struct weir_ring_wait *wait)
+{
+    uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     struct __kernel_timespec ts;
     struct io_uring_getevents_arg arg = { .ts = 0 };
-    if (deadline_ns != WEIR_NO_DEADLINE) {
-        uint64_t t = deadline_ns;
-        if (u->features & (1u << FEATURE_ABS_TIMER)) {
+    if (wait->deadline_ns != WEIR_NO_DEADLINE) {
+        uint64_t t = wait->deadline_ns;
+        if (weir_uring_has(u, FEATURE_ABS_TIMER)) {
             flags |= ENTER_ABS_TIMER;
         } else {
             uint64_t now = weir_clock_ns();
-            t = deadline_ns > now ? deadline_ns - now : 0;
+            t = t > now ? t - now : 0;
         }
         ts.tv_sec = (int64_t)(t / 1000000000u);
         ts.tv_nsec = (int64_t)(t % 1000000000u);
         arg.ts = (uint64_t)(uintptr_t)&ts;
     }
-    return enter_result(enter_call(u, 1, flags, &arg, sizeof arg));
+    arg.pad = wait->min_wait_us; /* min_wait_usec in newer headers */
+    return enter_result(enter_call(u, wait->count, flags, &arg, sizeof arg));
+}
+
+static int uring_enter(struct weir_ring *ring, const struct weir_ring_wait *wait)
+{
+    struct weir_uring *u = weir_uring_of(ring);
+    bool sleep = wait != NULL;
+    /* Not while completions lie there that nobody has taken: they are why it is set. */
+    if (WEIR_UNLIKELY(u->event_fd >= 0) &&
+        __atomic_load_n(u->ring.cq.ktail, __ATOMIC_ACQUIRE) == *u->ring.cq.khead)
+        event_fd_clear(u);
+    if (WEIR_UNLIKELY(u->backlog_count > 0)) {
+        backlog_drain(u);
+        /* What is still in the backlog may be what the wait would be for. */
+        sleep = sleep && u->backlog_count == 0;
+    }
+    if (WEIR_UNLIKELY(__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW))
+        u->base.counters.cq_overflows++;
+    if (sleep)
+        return enter_wait(u, wait);
+    return enter_result(enter_call(u, 0, IORING_ENTER_GETEVENTS, NULL, 0));
+}
+
+/*
+ * The kernel marks in the ring's shared memory that deferred work is there
+ * (IORING_SETUP_TASKRUN_FLAG): spinning costs no kernel entry.
+ */
+static bool uring_ready(struct weir_ring *ring)
+{
+    const struct weir_uring *u = weir_uring_of(ring);
+    if (__atomic_load_n(u->ring.cq.ktail, __ATOMIC_ACQUIRE) != *u->ring.cq.khead)
+        return true;
+    return __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+           (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
 static uint32_t uring_peek(struct weir_ring *ring, const struct weir_cqe **first)
 {
-    struct uring *u = uring_of(ring);
+    struct weir_uring *u = weir_uring_of(ring);
     uint32_t head = *u->ring.cq.khead;
     uint32_t ready = __atomic_load_n(u->ring.cq.ktail, __ATOMIC_ACQUIRE) - head;
     uint32_t at = head & u->cq_mask;
@@ -286,7 +269,7 @@ static uint32_t uring_peek(struct weir_ring *ring, const struct weir_cqe **first
 
 static void uring_advance(struct weir_ring *ring, uint32_t count)
 {
-    struct uring *u = uring_of(ring);
+    struct weir_uring *u = weir_uring_of(ring);
     /* The kernel may overwrite the entries once it sees this. */
     __atomic_store_n(u->ring.cq.khead, *u->ring.cq.khead + count, __ATOMIC_RELEASE);
 }
@@ -295,7 +278,7 @@ static void uring_advance(struct weir_ring *ring, uint32_t count)
 
 static void uring_buf_put(struct weir_ring *ring, uint32_t index)
 {
-    struct uring *u = uring_of(ring);
+    struct weir_uring *u = weir_uring_of(ring);
     WEIR_ASSERT(index < u->bufs_count);
     io_uring_buf_ring_add(u->buf_ring, u->bufs + (size_t)index * u->buf_stride, u->buf_bytes,
                           (unsigned short)index, (int)u->buf_mask, (int)u->bufs_pending);
@@ -305,239 +288,69 @@ static void uring_buf_put(struct weir_ring *ring, uint32_t index)
 
 static void uring_buf_commit(struct weir_ring *ring)
 {
-    struct uring *u = uring_of(ring);
+    struct weir_uring *u = weir_uring_of(ring);
     if (u->bufs_pending == 0)
         return;
     io_uring_buf_ring_advance(u->buf_ring, (int)u->bufs_pending);
     u->bufs_pending = 0;
 }
 
-static int bufs_open(struct uring *u, const struct weir_ring_config *cfg)
+/* ---- Beside the queues ------------------------------------------------------------------- */
+
+/*
+ * Polling the ring's own descriptor does not wake for deferred work (seen with Linux 6.18); an
+ * eventfd that is registered with the ring does. It costs a signal for each batch of completions,
+ * so it is made only when asked for.
+ */
+static int uring_pollable(struct weir_ring *ring)
 {
-    u->bufs = cfg->bufs;
-    u->buf_bytes = cfg->buf_bytes;
-    u->buf_stride = cfg->buf_stride;
-    u->bufs_count = cfg->bufs_count;
-    u->buf_mask = cfg->bufs_count - 1;
-    u->buf_ring_bytes = weir_align_up(cfg->bufs_count * sizeof(struct io_uring_buf), WEIR_PAGE);
-    void *memory = mmap(NULL, u->buf_ring_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED)
-        return weir_fail(-ENOMEM, "no memory for a ring of %u receive buffers", cfg->bufs_count);
-    u->buf_ring = memory;
-    struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)memory,
-                                    .ring_entries = cfg->bufs_count,
-                                    .bgid = BUF_GROUP };
-    int rc = io_uring_register_buf_ring(&u->ring, &reg, 0);
-    if (rc < 0)
-        return weir_fail(
-            rc == -EINVAL ? WEIR_E_UNSUPPORTED : rc,
-            "registering %u receive buffers failed: %s (Linux 5.19 or newer is needed)",
-            cfg->bufs_count, weir_err_name(rc));
-    io_uring_buf_ring_init(u->buf_ring);
-    for (uint32_t i = 0; i < cfg->bufs_count; i++)
-        uring_buf_put(&u->base, i);
-    uring_buf_commit(&u->base);
-    return 0;
+    struct weir_uring *u = weir_uring_of(ring);
+    if (u->event_fd >= 0)
+        return u->event_fd;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int rc = io_uring_register_eventfd(&u->ring, fd);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    u->event_fd = fd;
+    return fd;
+}
+
+static int uring_buffer_register(struct weir_ring *ring, int buffer, struct weir_slice memory)
+{
+    struct weir_uring *u = weir_uring_of(ring);
+    WEIR_ASSERT(buffer >= 0 && buffer < WEIR_RING_BUFFERS);
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)memory.ptr, .iov_len = memory.len };
+    struct io_uring_rsrc_update2 update = { .offset = (uint32_t)buffer,
+                                            .data = (uint64_t)(uintptr_t)&iov,
+                                            .nr = 1 };
+    int rc = io_uring_register((unsigned)u->ring.ring_fd, BUFFERS_UPDATE, &update, sizeof update);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- Open and close ---------------------------------------------------------------------- */
 
-static uint32_t feature_bit(struct weir_slice name)
-{
-    for (uint32_t i = 0; i < FEATURE_COUNT; i++)
-        if (name.len == strlen(feature_names[i]) &&
-            memcmp(name.ptr, feature_names[i], name.len) == 0)
-            return 1u << i;
-    return 0;
-}
-
-/* The bit set of a comma list; *bad is the first unknown name, or empty. */
-static uint32_t features_parse(const char *list, struct weir_slice *bad)
-{
-    uint32_t set = 0;
-    *bad = (struct weir_slice){ 0 };
-    while (list != NULL && *list != '\0') {
-        size_t len = strcspn(list, ",");
-        struct weir_slice name = { (const uint8_t *)list, len };
-        uint32_t bit = feature_bit(name);
-        if (bit == 0 && bad->ptr == NULL) /* NOLINT(clang-analyzer-core.*): set above */
-            *bad = name;
-        set |= bit;
-        list += len + (list[len] == ',');
-    }
-    return set;
-}
-
-bool weir_ring_uring_features_valid(const char *disable, struct weir_slice *bad)
-{
-    features_parse(disable, bad);
-    return bad->ptr == NULL;
-}
-
-uint64_t weir_ring_uring_bytes(const struct weir_ring_config *cfg)
-{
-    return weir_arena_cost(sizeof(struct uring), WEIR_CACHE_LINE) +
-           weir_arena_cost((uint64_t)cfg->ops_max * sizeof(struct io_uring_sqe), WEIR_CACHE_LINE);
-}
-
-static int sysctl_io_uring_disabled(void)
-{
-    char text[16] = { 0 };
-    int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? text[0] - '0' : -1;
-}
-
-/* Name the cause of a refused io_uring_setup() and what cures it. */
-static int setup_failed(int rc, const struct weir_ring_config *cfg)
-{
-    switch (rc) {
-    case -ENOSYS:
-        return weir_fail(rc, "io_uring is not there: the kernel was built without it, or a seccomp "
-                             "profile hides it (containers: run with a profile that allows "
-                             "io_uring_setup, io_uring_enter and io_uring_register)");
-    case -EPERM:
-        switch (sysctl_io_uring_disabled()) {
-        case 2:
-            return weir_fail(
-                rc, "io_uring is forbidden for everybody: sysctl "
-                    "kernel.io_uring_disabled is 2 (sysctl -w kernel.io_uring_disabled=0)");
-        case 1:
-            return weir_fail(rc, "io_uring is forbidden for this user: sysctl "
-                                 "kernel.io_uring_disabled is 1 (join the group of sysctl "
-                                 "kernel.io_uring_group, or set kernel.io_uring_disabled=0)");
-        default:
-            return weir_fail(rc, "io_uring is forbidden by a seccomp profile or security module "
-                                 "(Docker's default profile does: run with one that allows "
-                                 "io_uring_setup, io_uring_enter and io_uring_register)");
-        }
-    case -EINVAL:
-        return weir_fail(WEIR_E_UNSUPPORTED,
-                         "this kernel's io_uring is too old: Linux 6.1 or newer is "
-                         "needed (IORING_SETUP_DEFER_TASKRUN)");
-    case -ENOMEM:
-        return weir_fail(rc,
-                         "no memory for a ring of %u + %u entries: raise the locked-memory limit "
-                         "(ulimit -l) or the memory limit of the cgroup",
-                         cfg->sq_entries, cfg->cq_entries);
-    case -EMFILE:
-    case -ENFILE:
-        return weir_fail(rc, "no file descriptor for the ring: raise the limit (ulimit -n)");
-    default:
-        return weir_fail(rc, "io_uring_setup failed: %s", weir_err_name(rc));
-    }
-}
-
-static int setup(struct uring *u, const struct weir_ring_config *cfg, uint32_t disabled)
-{
-    struct io_uring_params p;
-    uint32_t optional = disabled & (1u << FEATURE_NO_SQARRAY) ? 0 : SETUP_NO_SQARRAY;
-    int fd;
-    for (;;) {
-        p = (struct io_uring_params){ .flags = SETUP_REQUIRED | optional,
-                                      .cq_entries = cfg->cq_entries };
-        fd = io_uring_setup(cfg->sq_entries, &p);
-        if (fd != -EINVAL || optional == 0)
-            break;
-        optional = 0;
-    }
-    if (fd < 0)
-        return setup_failed(fd, cfg);
-    int rc = io_uring_queue_mmap(fd, &p, &u->ring);
-    if (rc < 0) {
-        close(fd);
-        return weir_fail(rc, "mapping the ring failed: %s", weir_err_name(rc));
-    }
-    u->opened = true;
-    u->ring.flags = p.flags;
-    u->ring.features = p.features; /* queue_mmap of 2.3 clears it */
-    if ((p.features & FEATURES_REQUIRED) != FEATURES_REQUIRED)
-        return weir_fail(WEIR_E_UNSUPPORTED,
-                         "this kernel's io_uring lacks required features (has 0x%x, "
-                         "needs 0x%x): Linux 6.1 or newer is needed",
-                         p.features, (unsigned)FEATURES_REQUIRED);
-    if (optional == 0)
-        for (uint32_t i = 0; i < p.sq_entries; i++)
-            u->ring.sq.array[i] = i;
-    else
-        u->features |= 1u << FEATURE_NO_SQARRAY;
-    u->sq_entries = p.sq_entries;
-    u->cq_mask = p.cq_entries - 1;
-    if (p.features & FEAT_MIN_TIMEOUT)
-        u->features |= 1u << FEATURE_ABS_TIMER;
-    if (p.features & FEAT_NO_IOWAIT)
-        u->features |= 1u << FEATURE_NO_IOWAIT;
-    u->features &= ~disabled;
-    return 0;
-}
-
-static int send_memory_register(struct uring *u, const struct weir_ring_config *cfg)
-{
-    if (cfg->send_memory == NULL)
-        return 0;
-    struct iovec iov = { .iov_base = cfg->send_memory, .iov_len = cfg->send_bytes };
-    int rc = io_uring_register_buffers(&u->ring, &iov, 1);
-    if (rc == 0)
-        return 0;
-    struct rlimit limit = { 0 };
-    getrlimit(RLIMIT_MEMLOCK, &limit);
-    return weir_fail(
-        rc,
-        "send_register: locking %llu bytes of output memory failed: %s; the locked-memory "
-        "limit is %llu bytes (ulimit -l)",
-        (unsigned long long)cfg->send_bytes, weir_err_name(rc), (unsigned long long)limit.rlim_cur);
-}
-
-/* Everything is registered while the ring is disabled: it becomes the calling thread's when it is
- * enabled. */
-static int enable(struct uring *u, const struct weir_ring_config *cfg, uint32_t disabled)
-{
-    int rc = bufs_open(u, cfg);
-    if (rc == 0)
-        rc = send_memory_register(u, cfg);
-    if (rc < 0)
-        return rc;
-    if (!(disabled & (1u << FEATURE_RING_FD)) && io_uring_register_ring_fd(&u->ring) == 1) {
-        u->features |= 1u << FEATURE_RING_FD;
-        u->enter_flags |= IORING_ENTER_REGISTERED_RING;
-    }
-    if (u->features & (1u << FEATURE_NO_IOWAIT))
-        u->enter_flags |= ENTER_NO_IOWAIT;
-    rc = io_uring_register((unsigned)u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-    if (rc < 0)
-        return weir_fail(rc, "enabling the ring failed: %s", weir_err_name(rc));
-    return 0;
-}
-
-static void info_write(struct uring *u, const struct weir_ring_config *cfg)
-{
-    int n = snprintf(u->base.info, sizeof u->base.info, "io_uring sq=%u cq=%u bufs=%ux%u",
-                     u->sq_entries,
-                     u->cq_mask + 1, cfg->bufs_count, cfg->buf_bytes);
-    for (uint32_t i = 0; i < FEATURE_COUNT && n > 0 && (size_t)n < sizeof u->base.info; i++)
-        n += snprintf(u->base.info + n, sizeof u->base.info - (size_t)n, " %s=%s", feature_names[i],
-                      u->features & (1u << i) ? "yes" : "no");
-}
-
 static void uring_close(struct weir_ring *ring)
 {
-    struct uring *u = uring_of(ring);
+    struct weir_uring *u = weir_uring_of(ring);
     if (u->opened) {
-        if (u->features & (1u << FEATURE_RING_FD))
+        if (weir_uring_has(u, FEATURE_RING_FD))
             io_uring_unregister_ring_fd(&u->ring);
         io_uring_queue_exit(&u->ring);
     }
     if (u->buf_ring != NULL)
         munmap(u->buf_ring, u->buf_ring_bytes);
+    if (u->event_fd >= 0)
+        close(u->event_fd);
+    u->event_fd = -1;
     u->opened = false;
     u->buf_ring = NULL;
 }
 
-static const struct weir_ring_ops uring_ops = {
+const struct weir_ring_ops weir_uring_ops = {
     .name = "io_uring",
     .close = uring_close,
     .accept = uring_accept,
@@ -545,37 +358,50 @@ static const struct weir_ring_ops uring_ops = {
     .read = uring_read,
     .send = uring_send,
     .sendmsg = uring_sendmsg,
+    .send_zc = uring_send_zc,
     .connect = uring_connect,
     .cancel_fd = uring_cancel_fd,
     .cancel = uring_cancel,
     .enter = uring_enter,
+    .ready = uring_ready,
     .peek = uring_peek,
     .advance = uring_advance,
     .unsubmitted = uring_unsubmitted,
     .buf_put = uring_buf_put,
     .buf_commit = uring_buf_commit,
     .now_ns = uring_now_ns,
+    .pollable = uring_pollable,
+    .buffer_register = uring_buffer_register,
 };
 
-int weir_ring_uring_open(struct weir_ring **out, struct weir_arena *arena,
-                         const struct weir_ring_config *cfg)
+static uint64_t uring_bytes(const struct weir_ring_config *cfg)
+{
+    return weir_arena_cost(sizeof(struct weir_uring), WEIR_CACHE_LINE) +
+           weir_arena_cost((uint64_t)cfg->ops_max * sizeof(struct io_uring_sqe), WEIR_CACHE_LINE);
+}
+
+static int uring_open(struct weir_ring **out, struct weir_arena *arena,
+                      const struct weir_ring_config *cfg)
 {
     WEIR_ASSERT(weir_is_pow2(cfg->bufs_count) && cfg->ops_max > 0);
-    struct weir_slice bad;
-    uint32_t disabled = features_parse(cfg->disable, &bad);
-    struct uring *u = weir_arena_take(arena, sizeof *u, WEIR_CACHE_LINE);
-    *u = (struct uring){ .base.ops = &uring_ops, .backlog_max = cfg->ops_max };
+    struct weir_uring *u = weir_arena_take(arena, sizeof *u, WEIR_CACHE_LINE);
+    *u = (struct weir_uring){ .base.ops = &weir_uring_ops,
+                              .base.sock = &weir_sock_kernel,
+                              .backlog_max = cfg->ops_max,
+                              .event_fd = -1 };
     u->backlog =
         weir_arena_take(arena, (uint64_t)cfg->ops_max * sizeof *u->backlog, WEIR_CACHE_LINE);
-    *out = &u->base;
-    int rc = setup(u, cfg, disabled);
-    if (rc == 0)
-        rc = enable(u, cfg, disabled);
+    int rc = weir_uring_setup(u, cfg);
     if (rc < 0) {
         uring_close(&u->base);
-        *out = NULL;
         return rc;
     }
-    info_write(u, cfg);
+    *out = &u->base;
     return 0;
 }
+
+const struct weir_ring_type weir_ring_uring = {
+    .name = "uring",
+    .bytes = uring_bytes,
+    .open = uring_open,
+};

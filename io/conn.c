@@ -74,8 +74,8 @@ static void conn_end(struct weir_ready *ready)
     conn->handler->on_closed(
         conn, conn->err); /* the socket is still there: it can be asked for its peer */
     if (conn->reset)
-        weir_sock_set_reset(conn->fd);
-    weir_sock_close(conn->fd);
+        weir_sock_set_reset(engine, conn->fd);
+    weir_sock_close(engine, conn->fd);
     weir_slot_put(engine, &conn->slot);
 }
 
@@ -107,7 +107,7 @@ static void finish_now(struct weir_conn *conn)
         weir_conn_close(conn, conn->err, false);
         return;
     }
-    if (weir_sock_shutdown_send(conn->fd) < 0) {
+    if (weir_sock_shutdown_send(conn->engine, conn->fd) < 0) {
         weir_conn_close(conn, conn->err, false);
         return;
     }
@@ -282,37 +282,43 @@ static void conn_flush(struct weir_ready *ready)
                        0); /* drop chunks at the front that nothing was committed to */
     struct weir_seg *first = conn->out.first;
     conn->send_inflight = true;
+    conn->sending_bytes = weir_min_u64(first->len, SEND_BYTES_MAX);
+    bool large = first->borrowed && first->len >= WEIR_ZC_BYTES_MIN;
+    if (large && conn->zc != NULL && weir_zc_send(conn)) {
+        conn->slot.inflight++;
+        return;
+    }
     if (first->next == NULL || engine->gathers_used == engine->gathers_max) {
-        conn->sending_bytes = weir_min_u64(first->len, SEND_BYTES_MAX);
         weir_op_send(engine, &conn->slot, conn->fd,
                      (struct weir_slice){ first->ptr, conn->sending_bytes });
         return;
     }
     struct weir_gather *g = &engine->gathers[engine->gathers_used++];
-    uint32_t parts = weir_sendq_gather(&conn->out, g->parts, &conn->sending_bytes);
+    /* What may go without being copied goes by itself, after what is before it. */
+    bool zc = !large && conn->zc != NULL && engine->can_zc && conn->zc->skip == 0;
+    uint32_t parts = weir_sendq_gather(&conn->out, g->parts, &conn->sending_bytes,
+                                       zc ? WEIR_ZC_BYTES_MIN : SIZE_MAX);
     g->msg = (struct msghdr){ .msg_iov = g->parts, .msg_iovlen = parts };
     weir_op_sendmsg(engine, &conn->slot, conn->fd, &g->msg);
 }
 
-static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
-                         const struct weir_done *done)
+static void conn_sent(struct weir_conn *conn, int32_t res)
 {
-    struct weir_conn *conn = conn_of(slot);
+    struct weir_engine *engine = conn->engine;
     WEIR_ASSERT(conn->send_inflight);
-    WEIR_ASSERT(done->last);
     conn->send_inflight = false;
     if (WEIR_UNLIKELY(conn->state == WEIR_CONN_CLOSING)) {
         close_join(conn);
         return;
     }
-    if (WEIR_UNLIKELY(done->res <= 0)) {
-        if (done->res == -EINTR || done->res == -EAGAIN)
+    if (WEIR_UNLIKELY(res <= 0)) {
+        if (res == -EINTR || res == -EAGAIN)
             weir_conn_flush(conn);
         else
-            conn_broken(conn, WEIR_OP_SEND, done->res == 0 ? -EPIPE : done->res);
+            conn_broken(conn, WEIR_OP_SEND, res == 0 ? -EPIPE : res);
         return;
     }
-    uint64_t sent = (uint64_t)done->res;
+    uint64_t sent = (uint64_t)res;
     WEIR_ASSERT(sent <= conn->sending_bytes);
     engine->stats.send_bytes += sent;
     engine->stats.send_partial += sent < conn->sending_bytes;
@@ -326,6 +332,21 @@ static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
             finish_now(conn);
     }
     conn_check(conn);
+}
+
+static void conn_on_send(struct weir_engine *engine, struct weir_slot *slot,
+                         const struct weir_done *done)
+{
+    (void)engine;
+    WEIR_ASSERT(done->last);
+    conn_sent(conn_of(slot), done->res);
+}
+
+void weir_conn_sent_zc(struct weir_conn *conn, int32_t res)
+{
+    WEIR_ASSERT(conn->slot.inflight > 0);
+    conn->slot.inflight--;
+    conn_sent(conn, res);
 }
 
 /* ---- Beginning --------------------------------------------------------------------------- */
@@ -410,12 +431,12 @@ int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine,
                       void *user)
 {
     *out = NULL;
-    int fd = weir_sock_stream(addr);
+    int fd = weir_sock_stream(engine, addr);
     if (fd < 0)
         return fd;
     struct weir_conn *conn = conn_get(engine, handler, user);
     if (conn == NULL) {
-        weir_sock_close(fd);
+        weir_sock_close(engine, fd);
         return -ENOBUFS;
     }
     conn->fd = fd;
@@ -429,7 +450,7 @@ int weir_conn_connect(struct weir_conn **out, struct weir_engine *engine,
 const char *weir_conn_peer(const struct weir_conn *conn, char *out, size_t capacity)
 {
     struct weir_addr addr;
-    if (weir_sock_peer(conn->fd, &addr) < 0)
+    if (weir_sock_peer(conn->engine, conn->fd, &addr) < 0)
         addr = (struct weir_addr){ 0 };
     return weir_addr_format(&addr, out, capacity);
 }

@@ -10,6 +10,7 @@
 
 #include "io/addr.h"
 #include "io/sendq.h"
+#include "io/zc.h"
 
 struct weir_conn;
 
@@ -55,10 +56,11 @@ struct weir_conn {
     bool rearmed;   /* and a receive was armed behind it, which it does not end */
     bool reset;     /* CLOSING: end with RST */
     struct weir_sendq out;
-    uint64_t sending_bytes;  /* of the send in flight */
-    uint64_t queued_bytes;   /* ever queued for sending */
-    uint64_t sent_bytes;     /* ever sent */
-    struct weir_ready flush; /* on engine->flush while there may be something to send */
+    struct weir_zc_policy *zc; /* NULL: large borrowed parts are copied; else its owner's */
+    uint64_t sending_bytes;    /* of the send in flight */
+    uint64_t queued_bytes;     /* ever queued for sending */
+    uint64_t sent_bytes;       /* ever sent */
+    struct weir_ready flush;   /* on engine->flush while there may be something to send */
     /* cold */
     uint64_t deadline_ns; /* 0 = none */
     struct weir_timer
@@ -108,6 +110,9 @@ static inline void weir_conn_set_deadline(struct weir_conn *conn, uint64_t deadl
         (!weir_timer_is_set(&conn->timer) || conn->timer.deadline_ns > deadline_ns))
         weir_timer_set(conn->engine, &conn->timer, deadline_ns);
 }
+
+/* For io/zc.c: the result of a zero-copy send, which is not the connection's own operation. */
+void weir_conn_sent_zc(struct weir_conn *conn, int32_t res);
 
 /* May more be queued and received? */
 static inline bool weir_conn_usable(const struct weir_conn *conn)

@@ -74,7 +74,7 @@ static void listener_end(struct weir_ready *ready)
     struct weir_listener *l = weir_container_of(ready, struct weir_listener, end);
     WEIR_ASSERT(l->state == WEIR_LISTENER_CLOSING);
     WEIR_ASSERT(!l->armed);
-    weir_sock_close(l->fd);
+    weir_sock_close(l->engine, l->fd);
     if (l->handler != NULL) /* it was started */
         l->handler->on_closed(l);
     weir_slot_put(l->engine, &l->slot);
@@ -117,12 +117,11 @@ static void on_accept(struct weir_engine *engine, struct weir_slot *slot,
                       const struct weir_done *done)
 {
     struct weir_listener *l = listener_of(slot);
-    (void)engine;
     if (done->last)
         l->armed = false;
     if (l->state == WEIR_LISTENER_CLOSING) {
         if (done->res >= 0)
-            weir_sock_close(done->res);
+            weir_sock_close(engine, done->res);
         end_join(l);
         return;
     }
@@ -160,12 +159,12 @@ int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, c
     int rc = weir_addr_parse_listen(&addr, text);
     if (rc < 0)
         return rc;
-    int fd = weir_sock_listen(&addr, backlog, reuse_port);
+    int fd = weir_sock_listen(engine, &addr, backlog, reuse_port);
     if (fd < 0)
         return weir_fail(fd, "cannot listen on %s: %s", text, weir_strerror(fd));
     struct weir_slot *slot = weir_slot_get(engine);
     if (slot == NULL) {
-        weir_sock_close(fd);
+        weir_sock_close(engine, fd);
         return weir_fail(-ENOBUFS, "no slot for a listener: raise the engine's conns_max");
     }
     struct weir_listener *l = listener_of(slot);

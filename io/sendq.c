@@ -66,10 +66,12 @@ int weir_sendq_copy(struct weir_engine *engine, struct weir_sendq *q, struct wei
     return 0;
 }
 
-void weir_sendq_borrow(struct weir_sendq *q, struct weir_seg *seg, struct weir_slice data)
+void weir_sendq_borrow(struct weir_sendq *q, struct weir_seg *seg, struct weir_slice data,
+                       weir_seg_on_free *on_free)
 {
     WEIR_ASSERT(data.len > 0);
-    *seg = (struct weir_seg){ .ptr = data.ptr, .len = data.len, .borrowed = true };
+    *seg =
+        (struct weir_seg){ .ptr = data.ptr, .len = data.len, .borrowed = true, .on_free = on_free };
     push(q, seg);
     q->bytes += data.len;
 }
@@ -87,14 +89,55 @@ void weir_sendq_splice(struct weir_sendq *into, struct weir_sendq *from)
     *from = (struct weir_sendq){ 0 };
 }
 
-static void pop_first(struct weir_engine *engine, struct weir_sendq *q)
+static void freed_run(struct weir_ready *ready)
+{
+    struct weir_engine *engine = weir_container_of(ready, struct weir_engine, freed);
+    struct weir_seg *seg = engine->freed_first;
+    engine->freed_first = engine->freed_last = NULL;
+    while (seg != NULL) {
+        struct weir_seg *next = seg->next; /* its memory may be used again from the call on */
+        seg->on_free(engine, seg);
+        seg = next;
+    }
+}
+
+/* Tell the owner, from the ready list of this pass: it may queue more at once. */
+static void seg_freed(struct weir_engine *engine, struct weir_seg *seg)
+{
+    if (seg->on_free == NULL)
+        return;
+    seg->next = NULL;
+    if (engine->freed_last != NULL)
+        engine->freed_last->next = seg;
+    else
+        engine->freed_first = seg;
+    engine->freed_last = seg;
+    engine->freed.run = freed_run;
+    weir_ready_push(&engine->ready, &engine->freed);
+}
+
+void weir_seg_zc_done(struct weir_engine *engine, struct weir_seg *seg)
+{
+    WEIR_ASSERT(seg->zc_pending > 0);
+    seg->zc_pending--;
+    if (!weir_seg_busy(seg))
+        seg_freed(engine, seg);
+}
+
+static void pop_first(struct weir_engine *engine, struct weir_sendq *q, int err)
 {
     struct weir_seg *seg = q->first;
     q->first = seg->next;
     if (q->first == NULL)
         q->last = NULL;
-    if (!seg->borrowed)
+    if (!seg->borrowed) {
         weir_pool_put(&engine->chunks, seg);
+        return;
+    }
+    seg->done = true;
+    seg->err = err;
+    if (!weir_seg_busy(seg))
+        seg_freed(engine, seg);
 }
 
 void weir_sendq_consume(struct weir_engine *engine, struct weir_sendq *q, uint64_t bytes)
@@ -103,7 +146,7 @@ void weir_sendq_consume(struct weir_engine *engine, struct weir_sendq *q, uint64
     q->bytes -= bytes;
     while (q->first != NULL && bytes >= q->first->len) {
         bytes -= q->first->len;
-        pop_first(engine, q);
+        pop_first(engine, q, 0);
     }
     if (bytes > 0) {
         WEIR_ASSERT(q->first != NULL);
@@ -116,11 +159,12 @@ void weir_sendq_consume(struct weir_engine *engine, struct weir_sendq *q, uint64
 void weir_sendq_clear(struct weir_engine *engine, struct weir_sendq *q)
 {
     while (q->first != NULL)
-        pop_first(engine, q);
+        pop_first(engine, q, WEIR_E_CLOSED);
     q->bytes = 0;
 }
 
-uint32_t weir_sendq_gather(const struct weir_sendq *q, struct iovec *parts, uint64_t *bytes)
+uint32_t weir_sendq_gather(const struct weir_sendq *q, struct iovec *parts, uint64_t *bytes,
+                           size_t stop_bytes)
 {
     uint32_t count = 0;
     *bytes = 0;
@@ -128,6 +172,8 @@ uint32_t weir_sendq_gather(const struct weir_sendq *q, struct iovec *parts, uint
          s = s->next) {
         if (s->len == 0)
             continue; /* reserved, nothing committed */
+        if (s->borrowed && s->len >= stop_bytes)
+            break;
         parts[count++] = (struct iovec){ .iov_base = (void *)(uintptr_t)s->ptr, .iov_len = s->len };
         *bytes += s->len;
     }

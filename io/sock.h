@@ -1,27 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sockets: the system calls made beside the ring. All return 0, a descriptor, or -errno.
- *
- * Creating, binding and closing are rare or cheap enough to be plain calls; shutdown is one because
- * IORING_OP_SHUTDOWN is always handed to a kernel worker thread.
+ * Sockets of an engine: the calls made beside the ring. All return 0, a descriptor, or -errno.
+ * core/sock.h tells what each does.
  */
 #ifndef WEIR_IO_SOCK_H
 #define WEIR_IO_SOCK_H
 
+#include "core/engine.h"
 #include "io/addr.h"
 
-/* A listening socket: CLOEXEC, NONBLOCK, REUSEADDR, and TCP_NODELAY, which accepted sockets
- * inherit. */
-int weir_sock_listen(const struct weir_addr *addr, uint32_t backlog, bool reuse_port) WEIR_MUST_USE;
-/* An unconnected stream socket for `addr`: CLOEXEC, NONBLOCK, TCP_NODELAY. */
-int weir_sock_stream(const struct weir_addr *addr) WEIR_MUST_USE;
-int weir_sock_local(int fd, struct weir_addr *out) WEIR_MUST_USE;
-int weir_sock_peer(int fd, struct weir_addr *out) WEIR_MUST_USE;
-/* End our direction: the peer reads the end after what was sent. -ENOTCONN when it is gone already.
- */
-int weir_sock_shutdown_send(int fd);
-/* From now on close() resets the connection instead of ending it. */
-void weir_sock_set_reset(int fd);
-void weir_sock_close(int fd);
+static inline struct weir_sockaddr weir_addr_view(const struct weir_addr *addr)
+{
+    return (struct weir_sockaddr){ (const void *)&addr->storage, addr->bytes };
+}
+
+static inline int weir_sock_stream(struct weir_engine *engine, const struct weir_addr *addr)
+{
+    return engine->sock->stream(engine->ring, addr->storage.ss_family);
+}
+
+static inline int weir_sock_listen(struct weir_engine *engine, const struct weir_addr *addr,
+                                   uint32_t backlog, bool reuse_port)
+{
+    return engine->sock->listen(engine->ring, weir_addr_view(addr), backlog, reuse_port);
+}
+
+static inline int weir_sock_local(struct weir_engine *engine, int fd, struct weir_addr *out)
+{
+    return engine->sock->local(engine->ring, fd, &out->storage, &out->bytes);
+}
+
+static inline int weir_sock_peer(struct weir_engine *engine, int fd, struct weir_addr *out)
+{
+    return engine->sock->peer(engine->ring, fd, &out->storage, &out->bytes);
+}
+
+/* -ENOTCONN when the connection is gone already. */
+static inline int weir_sock_shutdown_send(struct weir_engine *engine, int fd)
+{
+    return engine->sock->shutdown_send(engine->ring, fd);
+}
+
+static inline void weir_sock_set_reset(struct weir_engine *engine, int fd)
+{
+    engine->sock->set_reset(engine->ring, fd);
+}
+
+static inline void weir_sock_close(struct weir_engine *engine, int fd)
+{
+    engine->sock->close(engine->ring, fd);
+}
 
 #endif

@@ -40,8 +40,15 @@ static void admin_read_server(struct snapshot *into, const struct app *app)
     weir_engine_stats(app->engine, &engine);
     struct weir_server_stats server = { .size = sizeof server };
     weir_server_stats(app->server, &server);
-    into->conns_active += server.conns_now;
-    into->conns_total += server.conns - app->base.conns;
+    struct snapshot_thread thread = {
+        .conns_active = server.conns_now,
+        .conns_total = server.conns - app->base.conns,
+        .handed_over = server.handed_over - app->base.handed_over,
+        .taken_over = server.taken_over - app->base.taken_over,
+    };
+    into->by_thread[app->index] = thread;
+    into->conns_active += thread.conns_active;
+    into->conns_total += thread.conns_total;
     into->refused += server.refused - app->base.refused;
     into->uring_enters += engine.enters - app->base.enters;
     into->uring_sqes += engine.sqes - app->base.sqes;
@@ -66,6 +73,8 @@ static void admin_visit_reset(struct app *app)
     weir_server_stats(app->server, &server);
     app->base = (struct app_base){
         .conns = server.conns,
+        .handed_over = server.handed_over,
+        .taken_over = server.taken_over,
         .refused = server.refused,
         .enters = engine.enters,
         .sqes = engine.sqes,
@@ -154,7 +163,8 @@ static void admin_answer(struct admin *admin)
     struct request *request = admin->request;
     admin_write(&request->text, admin);
     request->answered = true;
-    struct journal_record record = app_request_record(request, weir_clock_ns());
+    struct journal_record record =
+        app_request_record(request, weir_engine_clock_ns(request->app->engine));
     if (request->text.failed) {
         app_answer_error(app, request->exchange, &record,
                          &(struct app_error){

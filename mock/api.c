@@ -157,7 +157,7 @@ static bool api_answer_success(struct request *request, struct journal_record *r
 static void api_answer(struct request *request, bool was_delayed)
 {
     struct app *app = request->app;
-    uint64_t now_ns = weir_clock_ns();
+    uint64_t now_ns = weir_engine_clock_ns(request->app->engine);
     struct journal_record record = app_request_record(request, now_ns);
     bool given;
     if (request->fails) {
@@ -248,7 +248,7 @@ void api_begin(struct app *app, struct weir_exchange *exchange, enum endpoint en
 
 static void api_fail(struct request *request, const struct app_error *error)
 {
-    uint64_t now_ns = weir_clock_ns();
+    uint64_t now_ns = weir_engine_clock_ns(request->app->engine);
     struct journal_record record = app_request_record(request, now_ns);
     record.asked_ns = 0; /* a mistake is told at once */
     app_answer_error(request->app, request->exchange, &record, error);
@@ -304,7 +304,7 @@ static enum stats_phase api_phase(const struct request *request)
 void api_abandon(struct request *request, int err)
 {
     struct app *app = request->app;
-    uint64_t now_ns = weir_clock_ns();
+    uint64_t now_ns = weir_engine_clock_ns(request->app->engine);
     struct journal_record record = app_request_record(request, now_ns);
     /* Else the server answered in our place, and it is counted. */
     if (!app_count_refusal(app, &record, err)) {

@@ -4,6 +4,8 @@
 #include "mock/api.h"
 #include "mock/body.h"
 
+#include <weir/group.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,14 +40,23 @@ int mock_open(struct mock *mock, const struct options *options)
         return err;
     err = models_open(&mock->models);
     if (err < 0)
-        limiter_close(&mock->limiter);
+        goto fail_limiter;
+    if (options->threads > 1)
+        err = weir_server_group_open(&mock->group, options->threads);
+    if (err == 0)
+        return 0;
+    models_close(&mock->models);
+fail_limiter:
+    limiter_close(&mock->limiter);
     return err;
 }
 
-void mock_close(struct mock *mock)
+int mock_close(struct mock *mock)
 {
+    int err = mock->group != NULL ? weir_server_group_close(mock->group) : 0;
     models_close(&mock->models);
     limiter_close(&mock->limiter);
+    return err;
 }
 
 /* ---- Counting and answering -------------------------------------------------------------- */
@@ -275,6 +286,9 @@ static int app_open_engine(struct app *app, uint32_t conns_max)
     cfg.conns_max = conns_max + CONNS_SPARE;
     if (options->cpus_count > 0)
         cfg.cpu = options->cpus[app->index % options->cpus_count];
+    cfg.ring = options->ring;
+    cfg.wait = options->wait;
+    cfg.ring_disable = options->ring_disable;
     return weir_engine_open(&app->engine, &cfg);
 }
 
@@ -285,6 +299,7 @@ static int app_open_server(struct app *app, uint32_t conns_max, const char *list
     weir_server_config_init(&cfg);
     cfg.listen = listen;
     cfg.reuse_port = options->threads > 1;
+    cfg.group = app->mock->group;
     cfg.conns_max = conns_max;
     cfg.exchanges_max = app->pool.capacity;
     cfg.body_bytes_max = options->body_bytes_max;
@@ -374,7 +389,8 @@ static void app_on_drained(struct weir_server *server, void *ctx)
 static void app_on_drain(struct weir_task *task)
 {
     struct app *app = (struct app *)(void *)((char *)task - offsetof(struct app, drain_task));
-    weir_server_drain(app->server, weir_clock_ns() + app->mock->options->drain_timeout_ns,
+    weir_server_drain(app->server,
+                      weir_engine_clock_ns(app->engine) + app->mock->options->drain_timeout_ns,
                       app_on_drained);
 }
 

@@ -21,6 +21,7 @@ struct mock {
     struct limiter limiter;
     struct app **apps;
     uint32_t apps_count;
+    struct weir_server_group *group; /* NULL: one thread has nobody to share with */
     uint64_t started_ns;
     char health_text[64];
     struct weir_slice health_body;
@@ -32,7 +33,7 @@ struct mock {
 
 /* Counters of engine and server at the last reset, which cannot be set back themselves. */
 struct app_base {
-    uint64_t conns, refused, enters, sqes, cq_overflows;
+    uint64_t conns, handed_over, taken_over, refused, enters, sqes, cq_overflows;
 };
 
 struct app {
@@ -59,7 +60,8 @@ struct app {
 
 /* @return 0 or a negative result; weir_error_text() tells, where the library failed */
 int mock_open(struct mock *mock, const struct options *options);
-void mock_close(struct mock *mock);
+/* All apps are closed. @return 0, or -EBUSY: one is not */
+int mock_close(struct mock *mock);
 
 /*
  * Open engine and server of `app`, zeroed, on the calling thread. On error nothing is left behind.

@@ -162,6 +162,9 @@ static int life_start_workers(struct life *life)
     int err = life_start_worker(life, 0, life->options.listen);
     for (uint32_t i = 1; i < life->options.threads && err == 0; i++)
         err = life_start_worker(life, i, weir_server_address(life->apps[0]->server));
+    const char *why = err == 0 ? weir_engine_ring_fallback(life->apps[0]->engine) : NULL;
+    if (why != NULL)
+        fprintf(stderr, "weir-mock: epoll instead of io_uring: %s\n", why);
     if (err == 0) {
         printf("listening on %s\n", weir_server_address(life->apps[0]->server));
         if (fflush(stdout) != 0) {
@@ -236,7 +239,9 @@ static int life_open(struct life *life)
 
 static void life_close(struct life *life)
 {
-    mock_close(&life->mock);
+    int err = mock_close(&life->mock);
+    if (err < 0)
+        worker_die("closing failed", err);
     free(life->workers);
     free(life->apps);
     pthread_barrier_destroy(&life->stopped);
@@ -262,6 +267,30 @@ static void life_wait(struct life *life)
     life_join(life);
 }
 
+/* For the crash handler, which has nothing else to go by. */
+static struct life *crash_life;
+
+/* What the engines did last; then the crash takes its course, with the handler gone. */
+static void life_on_crash(int signal_number)
+{
+    static const char text[] = "weir-mock: crashed; last completions of each thread:\n";
+    if (write(STDERR_FILENO, text, sizeof text - 1) > 0)
+        for (uint32_t i = 0; i < crash_life->started_count; i++)
+            if (crash_life->apps[i]->engine != NULL)
+                weir_engine_trace(crash_life->apps[i]->engine, STDERR_FILENO);
+    raise(signal_number);
+}
+
+static void life_catch_crashes(struct life *life)
+{
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+    struct sigaction action = { .sa_handler = life_on_crash,
+                                .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+    crash_life = life;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
 static int life_run(struct life *life)
 {
     if (life_raise_descriptors(&life->options) < 0)
@@ -269,11 +298,39 @@ static int life_run(struct life *life)
     life_block_signals(life);
     if (life_open(life) < 0)
         return EXIT_FAILURE;
+    life_catch_crashes(life);
     int err = life_start_workers(life);
     if (err == 0)
         life_wait(life);
     life_close(life);
     return err == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* A feature a line: its name, and yes, no, or off when it is there and not used. */
+static int ring_info(const struct options *options)
+{
+    struct weir_engine_config cfg;
+    struct weir_engine *engine;
+    weir_engine_config_init(&cfg);
+    cfg.ring = options->ring;
+    cfg.ring_disable = options->ring_disable;
+    if (weir_engine_open(&engine, &cfg) < 0) {
+        fprintf(stderr, "weir-mock: %s\n", weir_error_text());
+        return EXIT_FAILURE;
+    }
+    const char *why = weir_engine_ring_fallback(engine);
+    if (why != NULL)
+        printf("io_uring: %s\n", why);
+    for (const char *at = weir_engine_ring_info(engine); *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        size_t name = strcspn(at, "= ");
+        if (name < len)
+            printf("%-14.*s %.*s\n", (int)name, at, (int)(len - name - 1), at + name + 1);
+        else
+            printf("%-14s %.*s\n", "ring", (int)len, at);
+        at += len + (at[len] == ' ');
+    }
+    return weir_engine_close(engine) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -283,6 +340,10 @@ int main(int argc, char **argv)
     switch (options_parse(&life.options, argc, argv, &err)) {
     case OPTIONS_RUN:
         return life_run(&life);
+    case OPTIONS_RING_INFO:
+        if (ring_info(&life.options) != EXIT_SUCCESS)
+            return EXIT_FAILURE;
+        break;
     case OPTIONS_HELP:
         fputs(options_help, stdout);
         break;

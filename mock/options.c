@@ -31,6 +31,14 @@ const char options_help[] =
     "  --threads N           threads, one ring each, 1 ... 256              1\n"
     "  --cpu LIST            pin the threads to these CPUs, \"0\" or \"0,1\":\n"
     "                        one for all or one for each                    not pinned\n"
+    "  --wait HOW            adaptive: spin while the next completion is\n"
+    "                        likely to come at once, else sleep; spin;\n"
+    "                        sleep                                          adaptive\n"
+    "  --ring KIND           uring; epoll; auto: io_uring, or epoll where\n"
+    "                        it is forbidden                                auto\n"
+    "  --ring-disable LIST   features of io_uring not to use, with commas   none\n"
+    "  --ring-info           list the features of the ring and what is used,\n"
+    "                        given the options before it\n"
     "\n"
     "  --latency DUR         delay of an answer, 0 ... 1h: times 1 for\n"
     "                        listing and unloading models, 2 for infer,\n"
@@ -74,6 +82,10 @@ enum option_index {
     OPTION_BODY,
     OPTION_JOURNAL,
     OPTION_DRAIN,
+    OPTION_WAIT,
+    OPTION_RING,
+    OPTION_RING_DISABLE,
+    OPTION_RING_INFO,
     OPTION_HELP,
     OPTION_VERSION,
     OPTION_COUNT
@@ -92,6 +104,10 @@ static const struct option option_table[] = {
     [OPTION_BODY] = { "max-body", required_argument, NULL, 0 },
     [OPTION_JOURNAL] = { "journal", required_argument, NULL, 0 },
     [OPTION_DRAIN] = { "drain-timeout", required_argument, NULL, 0 },
+    [OPTION_WAIT] = { "wait", required_argument, NULL, 0 },
+    [OPTION_RING] = { "ring", required_argument, NULL, 0 },
+    [OPTION_RING_DISABLE] = { "ring-disable", required_argument, NULL, 0 },
+    [OPTION_RING_INFO] = { "ring-info", no_argument, NULL, 0 },
     [OPTION_HELP] = { "help", no_argument, NULL, 0 },
     [OPTION_VERSION] = { "version", no_argument, NULL, 0 },
     [OPTION_COUNT] = { NULL, 0, NULL, 0 },
@@ -149,6 +165,18 @@ static int options_size(uint64_t *out, enum option_index option, struct options_
     return 0;
 }
 
+static int options_ring(struct options *out, enum option_index option, struct options_error *err)
+{
+    int rc;
+    if (option == OPTION_WAIT)
+        rc = weir_parse_wait(&out->wait, optarg);
+    else if (option == OPTION_RING)
+        rc = weir_parse_ring(&out->ring, optarg);
+    else
+        rc = weir_parse_ring_features(&out->ring_disable, optarg);
+    return rc < 0 ? options_fail_value(err, option) : 0;
+}
+
 static int options_cpus(struct options *out, struct options_error *err)
 {
     out->cpus_count = 0;
@@ -204,6 +232,10 @@ static int options_take(struct options *out, enum option_index option, struct op
         return options_size(&out->body_bytes_max, option, err);
     case OPTION_JOURNAL:
         return options_number(&out->journal_count, option, 0, JOURNAL_COUNT_MAX, err);
+    case OPTION_WAIT:
+    case OPTION_RING:
+    case OPTION_RING_DISABLE:
+        return options_ring(out, option, err);
     case OPTION_DRAIN:
         return options_duration(&out->drain_timeout_ns, option, err);
     default:
@@ -272,6 +304,8 @@ int options_parse(struct options *out, int argc, char **argv, struct options_err
             return OPTIONS_HELP;
         if (option == OPTION_VERSION)
             return OPTIONS_VERSION;
+        if (option == OPTION_RING_INFO)
+            return OPTIONS_RING_INFO;
         int rc = options_take(out, (enum option_index)option, err);
         if (rc < 0)
             return rc;

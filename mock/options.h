@@ -3,7 +3,7 @@
 #ifndef MOCK_OPTIONS_H
 #define MOCK_OPTIONS_H
 
-#include <weir/base.h>
+#include <weir/engine.h>
 
 #define OPTIONS_THREADS_MAX 256
 
@@ -21,9 +21,12 @@ struct options {
     uint32_t journal_count; /* over all threads; 0 = off */
     uint64_t drain_timeout_ns;
     bool strict_models;
+    enum weir_ring_kind ring;
+    enum weir_wait wait;
+    const char *ring_disable; /* NULL = nothing */
 };
 
-enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_RING_INFO };
 
 struct options_error {
     char text[640];

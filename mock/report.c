@@ -82,6 +82,21 @@ static void report_counts(struct text *text, const struct stats *stats)
     text_put(text, "},");
 }
 
+static void report_threads(struct text *text, const struct snapshot *snapshot)
+{
+    bool first = true;
+    text_put(text, "\"by_thread\":[");
+    for (uint32_t i = 0; i < snapshot->threads; i++) {
+        const struct snapshot_thread *thread = &snapshot->by_thread[i];
+        text_printf(text,
+                    "%s{\"connections\":%" PRIu64 ",\"connections_total\":%" PRIu64
+                    ",\"handed_over\":%" PRIu64 ",\"taken_over\":%" PRIu64 "}",
+                    report_comma(&first), thread->conns_active, thread->conns_total,
+                    thread->handed_over, thread->taken_over);
+    }
+    text_put(text, "],");
+}
+
 void report_write(struct text *text, const struct snapshot *snapshot)
 {
     const struct stats *stats = &snapshot->stats;
@@ -100,6 +115,7 @@ void report_write(struct text *text, const struct snapshot *snapshot)
                 "},\"connections\":{\"active\":%" PRIu64 ",\"total\":%" PRIu64
                 ",\"refused_requests\":%" PRIu64 "},",
                 snapshot->conns_active, snapshot->conns_total, snapshot->refused);
+    report_threads(text, snapshot);
     text_printf(text,
                 "\"journal\":{\"capacity\":%" PRIu64 ",\"recorded\":%" PRIu64
                 ",\"dropped\":%" PRIu64 "},",

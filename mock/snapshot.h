@@ -5,7 +5,14 @@
 #define MOCK_SNAPSHOT_H
 
 #include "mock/limiter.h"
+#include "mock/options.h"
 #include "mock/stats.h"
+
+/* Connections of one thread. */
+struct snapshot_thread {
+    uint64_t conns_active, conns_total;
+    uint64_t handed_over, taken_over; /* to and from other threads, to level them */
+};
 
 struct snapshot {
     struct stats stats;
@@ -18,6 +25,7 @@ struct snapshot {
     /* Of the process. */
     struct limiter_view limiter;
     uint32_t threads;
+    struct snapshot_thread by_thread[OPTIONS_THREADS_MAX];
     double uptime_s;
     double cpu_s;
     uint64_t resident_bytes;

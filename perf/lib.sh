@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What perf/bench.sh starts, stops and reads. Sourced; expects argv, out, records, server_cpu, client_cpu.
+# What perf/bench.sh, perf/engine.sh and perf/flame.sh start, stop and read. Sourced; expects argv, out, records, server_cpu, client_cpu.
 # shellcheck shell=bash disable=SC2154
 
 declare -A pid=()     # of each process that was started, by name
@@ -16,7 +16,7 @@ progress() {
 
 failed() { # WHAT LOG
     progress ''
-    printf 'bench.sh: %s failed:\n' "$1" >&2
+    printf '%s: %s failed:\n' "${0##*/}" "$1" >&2
     tail -n 20 "$2" >&2
     exit 1
 }

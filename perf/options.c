@@ -27,6 +27,9 @@ enum {
     OPT_SERVER_PID,
     OPT_JSON,
     OPT_NO_PROGRESS,
+    OPT_WAIT,
+    OPT_RING,
+    OPT_RING_DISABLE,
     OPT_HELP,
     OPT_VERSION
 };
@@ -54,6 +57,10 @@ static const char help[] =
     "  -b, --body STR|@FILE   the body, or the file that holds it\n"
     "\n"
     "Measurement and report\n"
+    "      --wait HOW         adaptive (default): spin while the next completion is likely to\n"
+    "                         come at once, else sleep; spin; sleep\n"
+    "      --ring KIND        auto (default), uring, or epoll\n"
+    "      --ring-disable L   features of io_uring not to use, with commas\n"
     "      --cpu LIST         pin the threads to these CPUs in turn, as 1 or 0,2 or 0-3\n"
     "      --server-pid PID   report the CPU time of this process per request, too\n"
     "      --json FILE        write the report as JSON; '-' = to standard output, in place of\n"
@@ -80,6 +87,9 @@ static const struct option long_options[] = {
     { "server-pid", required_argument, NULL, OPT_SERVER_PID },
     { "json", required_argument, NULL, OPT_JSON },
     { "no-progress", no_argument, NULL, OPT_NO_PROGRESS },
+    { "wait", required_argument, NULL, OPT_WAIT },
+    { "ring", required_argument, NULL, OPT_RING },
+    { "ring-disable", required_argument, NULL, OPT_RING_DISABLE },
     { "help", no_argument, NULL, OPT_HELP },
     { "version", no_argument, NULL, OPT_VERSION },
     { NULL, 0, NULL, 0 },
@@ -285,6 +295,20 @@ static int parse_method(struct options_parser *parser)
     return 0;
 }
 
+static int parse_ring(struct options_parser *parser, int opt)
+{
+    struct bench_options *out = parser->out;
+    const char *name = opt == OPT_WAIT ? "wait" : opt == OPT_RING ? "ring" : "ring-disable";
+    int rc;
+    if (opt == OPT_WAIT)
+        rc = weir_parse_wait(&out->wait, optarg);
+    else if (opt == OPT_RING)
+        rc = weir_parse_ring(&out->ring, optarg);
+    else
+        rc = weir_parse_ring_features(&out->ring_disable, optarg);
+    return rc < 0 ? options_fail(parser, "--%s: %s", name, weir_error_text()) : 0;
+}
+
 static int parse_unknown(struct options_parser *parser, int opt, char **argv)
 {
     /* getopt names a short option by optopt; for a long one the argument itself is all there is. */
@@ -330,6 +354,10 @@ static int parse_option(struct options_parser *parser, int opt, char **argv)
             return options_fail(parser, "--cpu '%s': expected CPU numbers as 1 or 0,2 or 0-3",
                                 optarg);
         return 0;
+    case OPT_WAIT:
+    case OPT_RING:
+    case OPT_RING_DISABLE:
+        return parse_ring(parser, opt);
     case OPT_SERVER_PID:
         return parse_server_pid(parser);
     case OPT_JSON:

@@ -25,6 +25,9 @@ struct bench_options {
     pid_t server_pid;           /* 0 = none */
     const char *json_path;      /* NULL = no JSON, "-" = standard output */
     bool progress;
+    enum weir_ring_kind ring;
+    enum weir_wait wait;
+    const char *ring_disable; /* NULL = nothing */
 };
 
 enum bench_wish { BENCH_WISH_RUN, BENCH_WISH_HELP, BENCH_WISH_VERSION, BENCH_WISH_ERROR };

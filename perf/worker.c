@@ -322,9 +322,15 @@ static int worker_open_engine(struct bench_worker *worker)
                                cfg.send_bytes_max, UINT64_C(1) << 30);
     if (cpus->count > 0)
         cfg.cpu = cpus->cpus[index % cpus->count];
+    cfg.ring = options->ring;
+    cfg.wait = options->wait;
+    cfg.ring_disable = options->ring_disable;
     int result = weir_engine_open(&worker->engine, &cfg);
     if (result < 0)
         worker_fail(worker, result, "the engine cannot be opened", weir_error_text());
+    else if (index == 0 && weir_engine_ring_fallback(worker->engine) != NULL)
+        fprintf(stderr, "weir-bench: epoll instead of io_uring: %s\n",
+                weir_engine_ring_fallback(worker->engine));
     return result;
 }
 

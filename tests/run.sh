@@ -7,6 +7,7 @@
 # What is run: tests/tidy.sh; BUILD_DIR/tests/unit/**, two at a time; BUILD_DIR/tests/e2e/* and every .sh and .py of
 # tests/e2e that begins with `#!` (others there are helpers), one at a time since they measure time. Each gets
 # WEIR_BUILD=BUILD_DIR and a time limit; WEIR_TIMEOUT_FACTOR multiplies it. Output: BUILD_DIR/tests/log/NAME.log.
+# Tests of e2e and fault run once for each ring of RINGS, default "uring epoll", which they find in WEIR_RING.
 #
 # How is counted: cmocka's own summary, or the line `N passed, N failed[, N skipped]` that a script must end with. A
 # program that crashes, is cut off, or prints no count is one failure whatever it printed before.
@@ -72,7 +73,8 @@ run_one() {
 }
 
 if [ "${1:-}" = --one ]; then
-    IFS='|' read -r name path seconds <<<"$2"
+    IFS='|' read -r name path seconds ring <<<"$2"
+    [ -z "$ring" ] || export WEIR_RING=$ring
     run_one "$name" "$path" "$seconds"
     exit 0
 fi
@@ -87,6 +89,16 @@ export WEIR_BUILD LOGS=$build/tests/log
 rm -rf "$LOGS"
 mkdir -p "$LOGS"
 
+# The rings that the end-to-end tests run on, one after the other: see RING in tests/e2e/lib.py.
+RINGS=${RINGS:-uring epoll}
+on_rings() { # lines NAME|PATH|SECONDS, once for each ring
+    while IFS='|' read -r name path seconds; do
+        for ring in $RINGS; do
+            echo "$name-$ring|$path|$seconds|$ring"
+        done
+    done
+}
+
 programs() { # DIRECTORY: the executables below it, without what stands beside them (.d, .dSYM)
     [ ! -d "$1" ] || find "$1" -type f -perm -u+x ! -name '*.*' | LC_ALL=C sort
 }
@@ -95,25 +107,25 @@ keep() { # lines NAME|PATH|SECONDS whose name holds the pattern
 }
 side_by_side=$(
     {
-        echo "tidy|tests/tidy.sh|60"
+        echo "tidy|tests/tidy.sh|60|"
         # A binary whose source is gone is a leftover of an older tree, not a test.
-        programs "$build/tests/unit" | while read -r path; do
+        for room in unit contract sim; do programs "$build/tests/$room"; done | while read -r path; do
             name=${path#"$build/tests/"}
-            [ ! -f "tests/$name.c" ] || echo "$name|$path|60"
+            [ ! -f "tests/$name.c" ] || echo "$name|$path|60|"
         done
     } | keep
 )
 alone=$(
-    {
-        programs "$build/tests/e2e" | while read -r path; do
+    for room in e2e fault; do
+        programs "$build/tests/$room" | while read -r path; do
             name=${path#"$build/tests/"}
             [ ! -f "tests/$name.c" ] || echo "$name|$path|120"
         done
-        find tests/e2e -maxdepth 1 -type f \( -name '*.sh' -o -name '*.py' \) 2>/dev/null | LC_ALL=C sort |
+        find "tests/$room" -maxdepth 1 -type f \( -name '*.sh' -o -name '*.py' \) 2>/dev/null | LC_ALL=C sort |
             while read -r path; do
                 [ "$(head -c 2 "$path")" != '#!' ] || echo "${path#tests/}|$path|120"
             done
-    } | keep
+    done | on_rings | keep
 )
 for list in "2 $side_by_side" "1 $alone"; do
     [ -z "${list#* }" ] || printf '%s\n' "${list#* }" | xargs -P "${list%% *}" -d '\n' -n 1 bash tests/run.sh --one

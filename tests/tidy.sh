@@ -42,7 +42,7 @@ function may_include(from, path,    to) {
     if (from ~ /^proto/ && path ~ /^core\/(base|assert|list)\.h$/)
         return 1
     if (from == "proto/http")
-        return to == "io" || to == "proto/codec" || path ~ /^core\/(arena|pool)\.h$/
+        return to == "io" || to == "proto/codec" || path ~ /^core\/(arena|pool|probe)\.h$/
     return from == "proto/infer" && (to == "proto/codec" || to == "proto/http")
 }
 function check_include(line,    path, own) {

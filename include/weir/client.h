@@ -94,7 +94,7 @@ struct weir_call {
     uint64_t end_at;
     struct weir_call *next, *prev;
     void *owner;
-    void *space[4];
+    void *space[8];
 };
 
 /** Bytes weir_client_open() will reserve; -EINVAL for a bad field. Pure function, any thread. */

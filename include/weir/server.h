@@ -16,6 +16,7 @@ extern "C" {
 #endif
 
 struct weir_server;
+struct weir_server_group;
 struct weir_exchange;
 
 /** Limits and timeouts of a server. 0 as a timeout means none. */
@@ -39,6 +40,7 @@ struct weir_server_config {
     uint64_t linger_timeout_ns; /**< how long unread input is drained after an early close. Default 2 s */
     uint64_t linger_bytes_max;  /**< and how much. Default 64 KiB */
     bool date;                  /**< send Date. Default true */
+    struct weir_server_group *group; /**< with reuse_port: level connections with the others of it. Default NULL = none */
 };
 /** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size);
@@ -70,7 +72,7 @@ WEIR_API int64_t weir_server_memory_bytes(const struct weir_server_config *cfg);
 /**
  * Open the listener and start serving when the engine runs. `cfg`, `handler` are copied; no callbacks run.
  * Errors (weir_error_text() names the cause): -EINVAL a field; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL and other
- * results of bind(2); -ENOMEM; -EMFILE. On error *out is NULL and nothing is left behind.
+ * results of bind(2); -ENOMEM; -EMFILE; -ENOBUFS the group is full. On error *out is NULL and nothing is left behind.
  */
 WEIR_API WEIR_MUST_USE int weir_server_open(struct weir_server **out, struct weir_engine *engine,
                                             const struct weir_server_config *cfg,
@@ -96,12 +98,15 @@ WEIR_API WEIR_MUST_USE int weir_server_close(struct weir_server *server);
 struct weir_server_stats {
     uint32_t size;
     uint32_t conns_now, exchanges_now;
-    uint64_t conns;            /**< accepted */
+    uint64_t conns;            /**< accepted and kept, or taken over */
     uint64_t requests;         /**< on_request calls */
     uint64_t responses;        /**< answered completely */
     uint64_t refused;          /**< answered by the server itself: bad requests, limits, timeouts */
     uint64_t aborted;          /**< exchanges that ended with an error */
     uint64_t timeouts;
+    uint64_t handed_over;      /**< connections handed to other servers of the group */
+    uint64_t taken_over;       /**< connections that others of the group handed over, and that are served here */
+    uint64_t turned_away;      /**< connections reset since no server of the group could take them */
 };
 /** Fill `out` (set out->size = sizeof *out first). Engine's thread. */
 WEIR_API void weir_server_stats(const struct weir_server *server, struct weir_server_stats *out);
@@ -133,12 +138,14 @@ WEIR_API void *weir_exchange_user(const struct weir_exchange *exchange);
 WEIR_API uint64_t weir_exchange_start_ns(const struct weir_exchange *exchange);
 /** The engine it runs on. */
 WEIR_API struct weir_engine *weir_exchange_engine(const struct weir_exchange *exchange);
-/** The peer's address as text ("127.0.0.1:4711", "unix"), at most `capacity` bytes with NUL. @return out */
+/** The peer's address as text ("127.0.0.1:4711", "unix"; "?": not known any more), at most `capacity` bytes with NUL.
+ * @return out */
 WEIR_API const char *weir_exchange_peer(const struct weir_exchange *exchange, char *out, size_t capacity);
 
 enum weir_body {
     WEIR_BODY_COPY,  /**< copied before the call returns */
-    WEIR_BODY_BORROW /**< must stay valid and unchanged until on_end */
+    /** must stay valid and unchanged until on_end; a large one leaves without being copied where the kernel can */
+    WEIR_BODY_BORROW
 };
 
 struct weir_response {
@@ -175,6 +182,25 @@ WEIR_API WEIR_MUST_USE int weir_exchange_begin(struct weir_exchange *exchange,
  *         -EPIPE on_end follows.
  */
 WEIR_API WEIR_MUST_USE int weir_exchange_write(struct weir_exchange *exchange, struct weir_slice piece);
+#define WEIR_PIECE_SPACE 12
+/** A part of a streamed answer in the caller's memory. */
+struct weir_piece {
+    struct weir_slice data; /**< not empty; valid and unchanged until on_free */
+    /**
+     * The memory, and the piece, are the caller's again: from a later step of the engine, exactly once, maybe after
+     * on_end. `err` is 0 when the kernel has taken (and, where it did not copy, the peer acknowledged) all of it, else
+     * WEIR_E_CLOSED. May write the next piece. Required */
+    void (*on_free)(struct weir_piece *piece, int err);
+    void *user;                       /**< the caller's */
+    uint64_t space[WEIR_PIECE_SPACE]; /* private */
+};
+/**
+ * Send a piece without copying it: of any length, so that a body of any size is sent from the caller's memory. Large ones
+ * leave by zero-copy sends where the kernel really does not copy (it reports); see weir_engine_register().
+ * Errors as weir_exchange_write(): then on_free does not run; -EINVAL also for an empty piece, one without on_free, and
+ * in an answer that has no body (HEAD, 204, 304).
+ */
+WEIR_API WEIR_MUST_USE int weir_exchange_write_piece(struct weir_exchange *exchange, struct weir_piece *piece);
 /** End a streamed answer. Errors as weir_exchange_write(). */
 WEIR_API WEIR_MUST_USE int weir_exchange_finish(struct weir_exchange *exchange);
 

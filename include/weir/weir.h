@@ -6,6 +6,7 @@
 #include <weir/base.h>
 #include <weir/client.h>
 #include <weir/engine.h>
+#include <weir/group.h>
 #include <weir/hist.h>
 #include <weir/http1.h>
 #include <weir/random.h>

@@ -63,7 +63,7 @@ static int long_send(struct weir_client_conn *cc, struct weir_call *call)
     if (rc < 0)
         return rc;
     if (body.len > 0)
-        weir_sendq_borrow(&conn->out, (struct weir_seg *)(void *)call->space, body);
+        weir_sendq_borrow(&conn->out, (struct weir_seg *)(void *)call->space, body, NULL);
     weir_conn_queued(conn, (uint64_t)n + body.len);
     return 0;
 }

@@ -13,8 +13,10 @@
  * taken its last byte.
  */
 #include "proto/http/server_impl.h"
+#include "core/probe.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static const char continue_text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -26,7 +28,9 @@ struct weir_exchange *weir_exchange_begin_request(struct weir_session *s)
     struct weir_exchange *x = weir_pool_get(&server->exchanges);
     if (x == NULL)
         return NULL;
-    *x = (struct weir_exchange){ .session = s, .start_ns = s->conn->engine->now_ns };
+    *x = (struct weir_exchange){ .session = s,
+                                 .server = server,
+                                 .start_ns = s->conn->engine->now_ns };
     if (s->last != NULL)
         s->last->next = x;
     else
@@ -34,9 +38,39 @@ struct weir_exchange *weir_exchange_begin_request(struct weir_session *s)
     s->last = x;
     if (s->turn == NULL)
         s->turn = x;
+    WEIR_PROBE3(request, x, s, x->start_ns);
     s->exchanges_count++;
     server->stats.exchanges_now++;
     return x;
+}
+
+/* The last callback, and the exchange's memory back. */
+static void exchange_free(struct weir_exchange *x, int err)
+{
+    struct weir_server *server = x->server;
+    WEIR_PROBE3(response, x, x->start_ns, err);
+    if (!x->internal) {
+        if (err == 0)
+            server->stats.responses++;
+        else
+            server->stats.aborted++;
+        if (server->handler.on_end != NULL)
+            server->handler.on_end(x, err, server->ctx);
+    }
+    server->stats.exchanges_now--;
+    weir_pool_put(&server->exchanges, x);
+}
+
+/* The kernel let go of a borrowed body whose exchange waited for nothing else. */
+static void on_body_free(struct weir_engine *engine, struct weir_seg *seg)
+{
+    struct weir_exchange *x = weir_container_of(seg, struct weir_exchange, body_seg);
+    struct weir_server *server = x->server;
+    (void)engine;
+    server->borrows_now--;
+    exchange_free(x, x->err);
+    weir_server_exchange_freed(server);
+    weir_server_check_drained(server);
 }
 
 static void exchange_end(struct weir_session *s, int err)
@@ -50,19 +84,18 @@ static void exchange_end(struct weir_session *s, int err)
     if (s->last == x)
         s->last = NULL;
     s->exchanges_count--;
-    server->stats.exchanges_now--;
     weir_sendq_clear(s->conn->engine, &x->aside);
-    if (x->err != 0)
-        err = x->err;
-    if (!x->internal) {
-        if (err == 0)
-            server->stats.responses++;
-        else
-            server->stats.aborted++;
-        if (server->handler.on_end != NULL)
-            server->handler.on_end(x, err, server->ctx);
+    if (x->err == 0)
+        x->err = err;
+    if (WEIR_UNLIKELY(weir_seg_busy(&x->body_seg))) {
+        /* Sent without copying and not acknowledged yet: on_end gives the memory back, so it waits;
+         * the connection does not. */
+        x->session = NULL;
+        x->body_seg.on_free = on_body_free;
+        server->borrows_now++;
+    } else {
+        exchange_free(x, x->err);
     }
-    weir_pool_put(&server->exchanges, x);
     weir_session_room(s);
 }
 
@@ -220,6 +253,83 @@ static int short_write(struct weir_exchange *x, const struct weir_http1_response
     return 0;
 }
 
+/* ---- The usual answer -------------------------------------------------------------------- */
+
+/* What follows the cached head of an answer of 0 bytes. */
+static const char cache_tail[] = "0\r\n\r\n";
+#define CACHE_TAIL_BYTES (sizeof cache_tail - 1)
+
+#define LENGTH_DIGITS_MAX 20u
+
+/* An answer that a cached head could begin: whole, copied, kept alive, with nothing but a type. */
+static inline bool cacheable(const struct weir_exchange *x, const struct weir_response *r)
+{
+    return r->headers_count == 0 && r->how == WEIR_BODY_COPY && x->version_minor > 0 && !x->head &&
+           !bodyless_status(r->status) && r->content_type.len <= WEIR_HEAD_CACHE_TYPE_MAX &&
+           r->body.len <= WEIR_CHUNK_ROOM - WEIR_HEAD_CACHE_BYTES - LENGTH_DIGITS_MAX - 4;
+}
+
+static bool cache_hit(const struct weir_server *server, const struct weir_response *r)
+{
+    const struct weir_head_cache *c = &server->head_cache;
+    return c->status == r->status && server->engine->now_ns < c->until_ns &&
+           c->type_len == r->content_type.len &&
+           memcmp(c->type, r->content_type.ptr, c->type_len) == 0;
+}
+
+/* Keep the head that would begin this answer, if it is short enough to be worth it. */
+static bool cache_fill(struct weir_exchange *x, const struct weir_response *r)
+{
+    struct weir_server *server = x->server;
+    struct weir_head_cache *c = &server->head_cache;
+    struct weir_response empty = { .status = r->status, .content_type = r->content_type };
+    struct weir_http1_response_spec spec = spec_of(x, &empty);
+    c->until_ns = 0;
+    if (spec.close || spec.keep_alive)
+        return false;
+    int64_t n = weir_http1_write_response(c->bytes, sizeof c->bytes, &spec);
+    if (n < (int64_t)CACHE_TAIL_BYTES ||
+        memcmp(c->bytes + n - CACHE_TAIL_BYTES, cache_tail, CACHE_TAIL_BYTES) != 0)
+        return false; /* too long, or not to be sent: the long way says which */
+    c->status = r->status;
+    c->len = (uint16_t)((size_t)n - CACHE_TAIL_BYTES);
+    c->type_len = (uint16_t)r->content_type.len;
+    if (c->type_len > 0)
+        memcpy(c->type, r->content_type.ptr, c->type_len);
+    c->until_ns = server->cfg.date ? server->date_until_ns : UINT64_MAX;
+    return true;
+}
+
+/* @return 0, or -ENOBUFS */
+static int cached_write(struct weir_exchange *x, struct weir_slice body)
+{
+    const struct weir_head_cache *c = &x->server->head_cache;
+    struct weir_sendq *out = out_of(x);
+    uint8_t *at = weir_sendq_reserve(x->server->engine, out,
+                                     WEIR_HEAD_CACHE_BYTES + LENGTH_DIGITS_MAX + 4 + body.len);
+    if (WEIR_UNLIKELY(at == NULL))
+        return -ENOBUFS;
+    uint8_t digits[LENGTH_DIGITS_MAX];
+    unsigned first = LENGTH_DIGITS_MAX;
+    size_t value = body.len;
+    do {
+        digits[--first] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    uint8_t *end = at + c->len;
+    memcpy(at, c->bytes, WEIR_HEAD_CACHE_BYTES); /* all of it: moves of a fixed length, no call */
+    memcpy(end, digits + first, LENGTH_DIGITS_MAX - first);
+    end += LENGTH_DIGITS_MAX - first;
+    memcpy(end, "\r\n\r\n", 4);
+    end += 4;
+    if (body.len > 0)
+        memcpy(end, body.ptr, body.len);
+    size_t bytes = (size_t)(end - at) + body.len;
+    weir_sendq_commit(out, bytes);
+    queued(x, bytes);
+    return 0;
+}
+
 static void starve(struct weir_exchange *x)
 {
     struct weir_session *s = x->session;
@@ -234,7 +344,7 @@ static int body_write(struct weir_exchange *x, struct weir_slice body, enum weir
     if (body.len == 0)
         return 0;
     if (how == WEIR_BODY_BORROW) {
-        weir_sendq_borrow(out_of(x), &x->body_seg, body);
+        weir_sendq_borrow(out_of(x), &x->body_seg, body, NULL);
     } else {
         int rc = weir_sendq_copy(x->session->conn->engine, out_of(x), body);
         if (rc < 0)
@@ -287,6 +397,17 @@ int weir_exchange_respond(struct weir_exchange *x, const struct weir_response *r
     int rc = answerable(x, r);
     if (WEIR_UNLIKELY(rc < 0))
         return rc;
+    if (WEIR_LIKELY(cacheable(x, r)) && !decide_close(x, r) &&
+        (WEIR_LIKELY(cache_hit(x->server, r)) || cache_fill(x, r))) {
+        rc = cached_write(x, r->body);
+        if (WEIR_UNLIKELY(rc < 0)) {
+            starve(x);
+            return rc;
+        }
+        x->begun = true;
+        answered(x);
+        return 0;
+    }
     struct weir_http1_response_spec spec = spec_of(x, r);
     struct weir_slice body = r->body;
     if (x->head || bodyless_status(r->status))
@@ -378,6 +499,63 @@ int weir_exchange_write(struct weir_exchange *x, struct weir_slice piece)
     return 0;
 }
 
+/* What a piece's private space holds. */
+struct piece_state {
+    struct weir_seg seg;
+    struct weir_server *server;
+};
+_Static_assert(sizeof(struct piece_state) <= sizeof(((struct weir_piece *)0)->space),
+               "a piece has room for its segment");
+
+static void on_piece_free(struct weir_engine *engine, struct weir_seg *seg)
+{
+    struct piece_state *state = weir_container_of(seg, struct piece_state, seg);
+    struct weir_piece *piece =
+        weir_container_of((uint64_t(*)[WEIR_PIECE_SPACE])(void *)state, struct weir_piece, space);
+    struct weir_server *server = state->server;
+    (void)engine;
+    server->borrows_now--;
+    piece->on_free(piece, seg->err);
+    weir_server_check_drained(server);
+}
+
+int weir_exchange_write_piece(struct weir_exchange *x, struct weir_piece *piece)
+{
+    int rc = writable(x);
+    if (rc < 0)
+        return rc;
+    if (piece->data.len == 0 || x->head || piece->on_free == NULL)
+        return weir_fail(-EINVAL, "a piece is not empty, has an on_free, and is not of an answer "
+                                  "without body");
+    struct weir_engine *engine = x->server->engine;
+    struct weir_sendq *out = out_of(x);
+    if (out->bytes > 0 && out->bytes + piece->data.len > WEIR_SESSION_OUT_BYTES_MAX) {
+        x->want_write = true;
+        return -ENOBUFS;
+    }
+    uint8_t head[WEIR_HTTP1_CHUNK_HEAD_BYTES_MAX];
+    size_t head_len = x->chunked ? weir_http1_write_chunk_head(head, piece->data.len) : 0;
+    size_t tail_len = x->chunked ? 2 : 0;
+    /* The end of the chunk is in a chunk of memory of its own: nothing is appended to borrowed
+     * bytes. */
+    if (!weir_sendq_has_room(engine, out, head_len + WEIR_CHUNK_ROOM + tail_len)) {
+        engine->stats.send_memory_short++;
+        starve(x);
+        return -ENOBUFS;
+    }
+    struct piece_state *state = (void *)piece->space;
+    *state = (struct piece_state){ .server = x->server };
+    rc = weir_sendq_copy(engine, out, (struct weir_slice){ head, head_len });
+    weir_sendq_borrow(out, &state->seg, piece->data, on_piece_free);
+    if (rc == 0 && tail_len > 0)
+        rc = weir_sendq_copy(engine, out, WEIR_TEXT("\r\n"));
+    WEIR_ASSERT(rc == 0); /* there was room for all of it */
+    x->server->borrows_now++;
+    queued(x, head_len + piece->data.len + tail_len);
+    weir_session_update_deadline(x->session);
+    return 0;
+}
+
 int weir_exchange_finish(struct weir_exchange *x)
 {
     int rc = writable(x);
@@ -399,6 +577,8 @@ int weir_exchange_finish(struct weir_exchange *x)
 void weir_exchange_abort(struct weir_exchange *x, enum weir_abort how)
 {
     struct weir_session *s = x->session;
+    if (s == NULL)
+        return; /* answered and sent whole */
     if (x->err == 0)
         x->err = WEIR_E_CANCELLED;
     s->state = SESSION_STOPPED;
@@ -429,7 +609,7 @@ void weir_exchange_wake_writers(struct weir_session *s)
 /* The head is the server's scratch: it belongs to the exchange whose on_request is running. */
 static const struct weir_http1_head *head_of(const struct weir_exchange *x)
 {
-    const struct weir_server *server = x->session->server;
+    const struct weir_server *server = x->server;
     WEIR_ASSERT(server->in_request == x);
     return &server->head;
 }
@@ -526,10 +706,14 @@ uint64_t weir_exchange_start_ns(const struct weir_exchange *x)
 
 struct weir_engine *weir_exchange_engine(const struct weir_exchange *x)
 {
-    return x->session->server->engine;
+    return x->server->engine;
 }
 
 const char *weir_exchange_peer(const struct weir_exchange *x, char *out, size_t capacity)
 {
+    if (x->session == NULL) {
+        snprintf(out, capacity, "?");
+        return out;
+    }
     return weir_conn_peer(x->session->conn, out, capacity);
 }

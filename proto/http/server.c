@@ -82,15 +82,19 @@ int64_t weir_server_memory_bytes(const struct weir_server_config *cfg)
 static void on_accept(struct weir_listener *listener, int fd)
 {
     struct weir_server *server = listener->user;
-    if (server->draining || weir_session_open(server, fd) == NULL)
-        weir_sock_close(fd);
+    if (server->member != NULL && !server->draining)
+        weir_group_accept(server, fd);
+    else if (server->draining || weir_session_open(server, fd) == NULL)
+        weir_sock_close(server->engine, fd);
 }
 
 static uint32_t capacity(struct weir_listener *listener)
 {
-    const struct weir_server *server = listener->user;
+    struct weir_server *server = listener->user;
     if (server->draining)
         return 0;
+    if (server->member != NULL)
+        return weir_group_capacity(server);
     uint32_t sessions = server->sessions.count - server->sessions.used;
     uint32_t slots = weir_slots_free(server->engine);
     return sessions < slots ? sessions : slots;
@@ -130,6 +134,8 @@ struct weir_slice weir_server_date(struct weir_server *server)
 static void unpark_run(struct weir_ready *ready)
 {
     struct weir_server *server = weir_container_of(ready, struct weir_server, unpark);
+    if (server->member != NULL)
+        weir_group_retry(server);
     if (server->listener != NULL && weir_listener_paused(server->listener))
         weir_listener_resume(server->listener);
     while (server->exchanges.used < server->exchanges.count) {
@@ -168,7 +174,10 @@ static void drained_run(struct weir_ready *ready)
 
 void weir_server_check_drained(struct weir_server *server)
 {
-    if (server->draining && server->listener_closed && server->stats.conns_now == 0)
+    if (server->member != NULL)
+        weir_group_conns_ended(server);
+    if (server->draining && server->listener_closed && server->stats.conns_now == 0 &&
+        server->borrows_now == 0 && (server->member == NULL || !weir_group_expects(server)))
         weir_ready_push(&server->engine->ready, &server->drained);
 }
 
@@ -189,6 +198,8 @@ void weir_server_drain(struct weir_server *server, uint64_t deadline_ns,
 {
     server->on_drained = on_drained;
     server->draining = true;
+    if (server->member != NULL)
+        weir_group_drain(server);
     if (server->listener != NULL)
         weir_listener_close(server->listener);
     for (struct weir_list *n = server->sessions_list.next; n != &server->sessions_list;
@@ -202,24 +213,37 @@ void weir_server_drain(struct weir_server *server, uint64_t deadline_ns,
     weir_server_check_drained(server);
 }
 
+/* How long a closing server may sleep until it looks again; 0: nothing is left to wait for. */
+static uint64_t close_wait_ns(const struct weir_server *server)
+{
+    if (server->stats.conns_now > 0 || server->borrows_now > 0 || !server->listener_closed)
+        return UINT64_MAX;
+    return server->member != NULL ? weir_group_wait_ns(server) : 0;
+}
+
 int weir_server_close(struct weir_server *server)
 {
     struct weir_engine *engine = server->engine;
+    uint64_t wait_ns;
     int rc = 0;
     WEIR_ASSERT(engine->depth == 0);
     server->draining = true;
     server->on_drained = NULL;
+    if (server->member != NULL)
+        weir_group_drain(server);
     if (server->listener != NULL)
         weir_listener_close(server->listener);
     reset_all(server, WEIR_E_SHUTDOWN);
-    while (rc == 0 && (server->stats.conns_now > 0 || !server->listener_closed))
-        rc = weir_engine_run_once(engine, UINT64_MAX);
+    while (rc == 0 && (wait_ns = close_wait_ns(server)) > 0)
+        rc = weir_engine_run_once(engine, wait_ns);
     weir_timer_cancel(&server->drain_timer);
     weir_timer_cancel(&server->memory_timer);
     weir_list_remove(&server->drained.link);
     weir_list_remove(&server->unpark.link);
     if (rc < 0)
         return rc; /* the kernel may still write into what hangs on it: it is left as it is */
+    if (server->member != NULL)
+        weir_group_leave(server);
     engine->owners--;
     struct weir_arena arena = server->arena;
     weir_arena_close(&arena);
@@ -267,7 +291,7 @@ static int listener_open(struct weir_server *server)
                                 cfg->reuse_port);
     if (rc < 0)
         return rc;
-    rc = weir_sock_local(server->listener->fd, &addr);
+    rc = weir_sock_local(server->engine, server->listener->fd, &addr);
     WEIR_ASSERT(rc == 0); /* a bound socket has a name */
     weir_addr_format(&addr, server->address, sizeof server->address);
     return 0;
@@ -298,14 +322,21 @@ int weir_server_open(struct weir_server **out, struct weir_engine *engine,
     server->ctx = ctx;
     server_init(server, engine);
     memory_open(server);
-    rc = listener_open(server);
+    if (cfg->group != NULL)
+        rc = weir_group_join(server);
+    if (rc == 0)
+        rc = listener_open(server);
     server->cfg.listen = server->address;
     if (rc < 0) {
+        if (server->member != NULL)
+            weir_group_leave(server);
         arena = server->arena;
         weir_arena_close(&arena);
         return rc;
     }
     engine->owners++;
+    if (server->member != NULL)
+        weir_group_start(server);
     weir_listener_start(server->listener, &listener_handler, server);
     *out = server;
     return 0;

@@ -199,8 +199,13 @@ static size_t feed_head(struct weir_session *s, struct weir_slice in)
         park(s);
         return 0;
     }
-    enum weir_parse r =
-        weir_http1_parse_request(&server->head, &server->limits, in, &s->resume, &err);
+    enum weir_parse r = WEIR_PARSE_DONE;
+    if (s->resume != 0 || !weir_head_memo_hit(&server->head_memo, &server->head, in)) {
+        server->head_memo.bytes = 0; /* the head is about to be overwritten */
+        r = weir_http1_parse_request(&server->head, &server->limits, in, &s->resume, &err);
+        if (r == WEIR_PARSE_DONE)
+            weir_head_memo_store(&server->head_memo, &server->head, in);
+    }
     if (WEIR_LIKELY(r == WEIR_PARSE_DONE)) {
         size_t used = server->head.bytes;
         s->resume = 0;
@@ -450,6 +455,7 @@ struct weir_session *weir_session_open(struct weir_server *server, int fd)
         weir_pool_put(&server->sessions, s);
         return NULL;
     }
+    s->conn->zc = &server->zc;
     weir_list_push_back(&server->sessions_list, &s->link);
     server->stats.conns_now++;
     server->stats.conns++;

@@ -324,11 +324,12 @@ def help_and_version():
     listed = re.findall(r"^  (?:-(\w), |    )--([a-z-]+)", program.stdout, re.M)
     equal(sorted(name for _, name in listed),
           sorted(["connections", "threads", "pipeline", "duration", "requests", "warmup", "timeout", "method", "header",
-                  "body", "cpu", "server-pid", "json", "no-progress", "help", "version"]), "options of --help")
+                  "body", "wait", "ring", "ring-disable", "cpu", "server-pid", "json", "no-progress", "help",
+                  "version"]), "options of --help")
     equal({short for short, _ in listed if short}, set("ctpdnXHb"), "short options of --help")
     mock = Mock()
     every = ["-c", "2", "-t", "1", "-p", "2", "-d", "10s", "-n", "10", "--warmup", "1ms", "--timeout", "5s", "-X", "POST",
-             "-H", "A: b", "-b", INFER, "--cpu", "0", "--server-pid", str(mock.pid), "--no-progress"]
+             "-H", "A: b", "-b", INFER, "--wait", "spin", "--ring-disable", "no_iowait", "--cpu", "0", "--server-pid", str(mock.pid), "--no-progress"]
     equal(bench(*every, mock.url("/api/infer"))["status"], {"200": 10}, "all of them at once")
     spelled = [{"-c": "--connections", "-t": "--threads", "-p": "--pipeline", "-d": "--duration", "-n": "--requests",
                 "-X": "--method", "-H": "--header", "-b": "--body"}.get(word, word) for word in every]

@@ -39,6 +39,22 @@ def _sanitized():
         return False
 
 
+# The ring that weir's programs run on, unless a test says --ring itself: auto, uring, epoll; "oldest" is io_uring
+# without any feature that is newer than the oldest kernel supported.
+RING = os.environ.get("WEIR_RING") or "auto"
+
+
+def ring_options():
+    if RING != "oldest":
+        return ["--ring", RING]
+    shown = subprocess.run([MOCK, "--ring", "uring", "--ring-info"], capture_output=True, text=True, check=True).stdout
+    return ["--ring", "uring", "--ring-disable", ",".join(re.findall(r"^(\w+) +(?:yes|no|off)$", shown, re.M))]
+
+
+def uring_works():
+    return subprocess.run([MOCK, "--ring", "uring", "--ring-info"], capture_output=True, check=False).returncode == 0
+
+
 # Sanitizers keep freed memory for a while and shadow the rest: bounds on memory mean nothing there.
 SANITIZED = _sanitized()
 
@@ -166,6 +182,8 @@ class Program:
     """A program in the background. Its outputs go to files: nobody has to read them for it to go on."""
 
     def __init__(self, argv, stdin=subprocess.DEVNULL, nofile=None, env=None, cwd=None):
+        if argv[0] in (MOCK, BENCH) and not any(word.startswith("--ring=") or word == "--ring" for word in argv):
+            argv = [argv[0], *ring_options(), *argv[1:]]
         self.argv = argv
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()

@@ -13,7 +13,8 @@ from lib import MOCK, Mock, Raw, check, equal, request, test
 VALUES = {
     "listen": "127.0.0.1:0", "threads": "2", "cpu": "0", "latency": "100us", "error-rate": "0.5", "seed": "7",
     "max-concurrency": "10", "strict-models": None, "max-conns": "100", "max-body": "64KiB", "journal": "10",
-    "drain-timeout": "1s", "help": None, "version": None,
+    "drain-timeout": "1s", "wait": "sleep", "ring": "auto", "ring-disable": "send_zc,min_wait", "ring-info": None,
+    "help": None, "version": None,
 }
 
 
@@ -30,12 +31,41 @@ def help_lists_what_works():
     equal((program.process.returncode, program.stderr), (0, ""), "--help")
     listed = re.findall(r"^ +--([a-z-]+)", program.stdout, re.M) + re.findall(r", --([a-z-]+)$", program.stdout, re.M)
     equal(sorted(listed), sorted(VALUES), "options of --help")
-    serving = {name: value for name, value in VALUES.items() if name not in ("help", "version")}
+    serving = {name: value for name, value in VALUES.items() if name not in ("help", "version", "ring-info")}
     for name, value in serving.items():
         for form in ([f"--{name}", value], [f"--{name}={value}"]) if value is not None else ([f"--{name}"],):
             Mock(*form).stop()
     Mock(*(word for name, value in serving.items() for word in ([f"--{name}", value] if value else [f"--{name}"])))
     equal(start("--help", "--nonsense").process.returncode, 0, "--help comes first")
+
+
+@test
+def ring_info():
+    program = start("--ring", "epoll", "--ring-info")
+    equal((program.process.returncode, program.stderr), (0, ""), "--ring-info")
+    check(re.match(r"ring +epoll\n", program.stdout), program.stdout)
+    if not lib.uring_works():
+        lib.skip("no io_uring here")
+    states = {}
+    for options in ([], ["--ring-disable", "ring_fd,send_zc"]):
+        program = start("--ring", "uring", *options, "--ring-info")
+        equal((program.process.returncode, program.stderr), (0, ""), "--ring-info")
+        check(re.match(r"ring +io_uring\n", program.stdout), program.stdout)
+        states[len(options)] = dict(re.findall(r"^(\w+) +(yes|no|off)$", program.stdout, re.M))
+    for name in ("ring_fd", "send_zc"):
+        check(states[0][name] in ("yes", "no"), states)
+        equal(states[2][name], "off", name)
+    equal(set(states[0]), set(states[2]), "the features listed")
+
+
+@test
+def crash_tells_the_last_completions():
+    mock = Mock("--threads", "2")
+    for _ in range(3):
+        mock.ask("GET", "/api/health")
+    mock.signal(signal.SIGSEGV)
+    equal(mock.wait(), -signal.SIGSEGV, "exit status")
+    check("last completions" in mock.stderr and re.search(r"pass \d+ +recv", mock.stderr), mock.stderr)
 
 
 @test

@@ -43,11 +43,11 @@ static void bench_open(struct weir_ring_config cfg)
     b.count = 0;
     b.cfg = cfg;
     uint64_t bufs_bytes = (uint64_t)cfg.bufs_count * cfg.buf_stride;
-    assert_int_equal(weir_arena_open(&b.arena, weir_ring_uring_bytes(&cfg) +
+    assert_int_equal(weir_arena_open(&b.arena, weir_ring_uring.bytes(&cfg) +
                                                    weir_arena_cost(bufs_bytes, WEIR_PAGE)),
                      0);
     b.cfg.bufs = weir_arena_take(&b.arena, bufs_bytes, WEIR_PAGE);
-    int rc = weir_ring_uring_open(&b.ring, &b.arena, &b.cfg);
+    int rc = weir_ring_uring.open(&b.ring, &b.arena, &b.cfg);
     if (rc < 0)
         print_error("%s\n", weir_error_text());
     assert_int_equal(rc, 0);
@@ -66,6 +66,12 @@ static int bench_teardown(void **state)
     b.ring->ops->close(b.ring);
     weir_arena_close(&b.arena);
     return 0;
+}
+
+static int bench_wait(uint64_t deadline_ns)
+{
+    const struct weir_ring_wait wait = { .deadline_ns = deadline_ns, .count = 1 };
+    return b.ring->ops->enter(b.ring, &wait);
 }
 
 static void reap_all(void)
@@ -87,7 +93,7 @@ static void wait_for(uint32_t count)
     while (b.count < count) {
         if (weir_clock_ns() > end)
             fail_msg("%u completions instead of %u", b.count, count);
-        assert_int_equal(b.ring->ops->enter(b.ring, true, weir_clock_ns() + 100 * RIG_MS), 0);
+        assert_int_equal(bench_wait(weir_clock_ns() + 100 * RIG_MS), 0);
         reap_all();
     }
 }
@@ -96,7 +102,7 @@ static void wait_for(uint32_t count)
 static void settle(void)
 {
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(b.ring->ops->enter(b.ring, true, weir_clock_ns() + RIG_MS), 0);
+        assert_int_equal(bench_wait(weir_clock_ns() + RIG_MS), 0);
         reap_all();
     }
 }
@@ -183,13 +189,13 @@ static void test_connect(void **state)
     (void)state;
     struct weir_addr addr;
     int listener = rig_tcp_listen(&addr);
-    int fd = weir_sock_stream(&addr);
+    int fd = sock_stream(&addr);
     assert_true(fd >= 0);
     {
         /* The address need not outlive the enter. */
         struct weir_addr copy = addr;
         b.ring->ops->connect(b.ring, fd, (const void *)&copy.storage, copy.bytes, 3);
-        assert_int_equal(b.ring->ops->enter(b.ring, false, 0), 0);
+        assert_int_equal(b.ring->ops->enter(b.ring, NULL), 0);
         memset(&copy, 0xff, sizeof copy);
     }
     wait_for(1);
@@ -200,7 +206,7 @@ static void test_connect(void **state)
     close(fd);
     close(listener);
     /* Nobody listens there now. */
-    fd = weir_sock_stream(&addr);
+    fd = sock_stream(&addr);
     b.ring->ops->connect(b.ring, fd, (const void *)&addr.storage, addr.bytes, 4);
     wait_for(2);
     assert_int_equal(only(4)->res, -ECONNREFUSED);
@@ -310,7 +316,7 @@ static void test_reset_by_peer(void **state)
     int fds[2];
     rig_tcp_pair(fds, 0);
     b.ring->ops->recv_multi(b.ring, fds[0], 9);
-    assert_int_equal(b.ring->ops->enter(b.ring, false, 0), 0);
+    assert_int_equal(b.ring->ops->enter(b.ring, NULL), 0);
     rig_reset(fds[1]);
     wait_for(1);
     assert_int_equal(only(9)->res, -ECONNRESET);
@@ -342,7 +348,7 @@ static void test_send_and_read(void **state)
                                   { (void *)(uintptr_t) "er", 2 } };
         struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
         b.ring->ops->sendmsg(b.ring, fds[0], &msg, 3);
-        assert_int_equal(b.ring->ops->enter(b.ring, false, 0), 0);
+        assert_int_equal(b.ring->ops->enter(b.ring, NULL), 0);
         memset(&msg, 0xff, sizeof msg);
         memset(parts, 0xff, sizeof parts);
     }
@@ -535,7 +541,7 @@ static void check_deadlines(void)
     static const uint64_t waits[] = { 0, 1000, 50000, 1000000, 5000000 };
     for (unsigned i = 0; i < sizeof waits / sizeof waits[0]; i++) {
         uint64_t deadline = weir_clock_ns() + waits[i];
-        assert_int_equal(b.ring->ops->enter(b.ring, true, deadline), 0);
+        assert_int_equal(bench_wait(deadline), 0);
         uint64_t late = weir_clock_ns() - deadline;
         /* Never early (which would be a huge number); how late depends on the machine's other work.
          */
@@ -543,8 +549,8 @@ static void check_deadlines(void)
     }
     /* One that has passed, long ago. */
     uint64_t before = weir_clock_ns();
-    assert_int_equal(b.ring->ops->enter(b.ring, true, 1), 0);
-    assert_int_equal(b.ring->ops->enter(b.ring, false, WEIR_NO_DEADLINE), 0);
+    assert_int_equal(bench_wait(1), 0);
+    assert_int_equal(b.ring->ops->enter(b.ring, NULL), 0);
     assert_true(weir_clock_ns() - before < 500 * RIG_MS);
     reap_all();
     assert_int_equal(b.count, 0);
@@ -578,7 +584,7 @@ static void test_signal(void **state)
     struct itimerval soon = { .it_value.tv_usec = 20000 };
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
     uint64_t before = weir_clock_ns();
-    assert_int_equal(b.ring->ops->enter(b.ring, true, before + RIG_WAIT), 0);
+    assert_int_equal(bench_wait(before + RIG_WAIT), 0);
     assert_true(weir_clock_ns() - before < RIG_WAIT);
     assert_int_equal(sigaction(SIGALRM, &old, NULL), 0);
     assert_int_equal(send(fds[1], rig_stream(0), 5, 0), 5);
@@ -644,7 +650,7 @@ static void backlog_does_not_sleep(void)
     assert_true(b.ring->ops->unsubmitted(b.ring));
     uint64_t before = weir_clock_ns();
     while (b.count == 0) {
-        assert_int_equal(b.ring->ops->enter(b.ring, true, before + RIG_WAIT), 0);
+        assert_int_equal(bench_wait(before + RIG_WAIT), 0);
         reap_all();
         assert_true(weir_clock_ns() - before < RIG_WAIT);
     }
@@ -685,8 +691,8 @@ static void test_features(void **state)
     bench_teardown(NULL);
     bench_open(cfg);
     assert_non_null(strstr(b.ring->info, "sq=64 cq=128 bufs=16x1024"));
-    assert_non_null(strstr(b.ring->info, "no_sqarray=no ring_fd=no abs_timer=no no_iowait=no"));
-    assert_int_equal(uring_of(b.ring)->features, 0);
+    assert_non_null(strstr(b.ring->info, "no_sqarray=off ring_fd=off abs_timer=off no_iowait=off"));
+    assert_int_equal(weir_uring_of(b.ring)->features, 0);
     thousand_operations();
 }
 

@@ -510,13 +510,13 @@ static void test_end_while_connecting(void **state)
     struct weir_addr addr;
     int fillers[2];
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    int listener = weir_sock_listen(&addr, 0, false);
+    int listener = sock_listen(&addr, 0, false);
     assert_true(listener >= 0);
-    assert_int_equal(weir_sock_local(listener, &addr), 0);
+    assert_int_equal(sock_local(listener, &addr), 0);
     fillers[0] = rig_tcp_dial(&addr);
     for (unsigned way = 0; way < 3; way++) {
         struct rig_session s = { .hook = close_on_timeout };
-        fillers[1] = weir_sock_stream(&addr);
+        fillers[1] = sock_stream(&addr);
         (void)connect(fillers[1], (const void *)&addr.storage, addr.bytes);
         assert_int_equal(weir_conn_connect(&s.conn, engine, &addr, &rig_handler, &s), 0);
         weir_conn_pause(s.conn); /* no meaning yet */

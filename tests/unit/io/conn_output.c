@@ -44,7 +44,8 @@ static void test_blocked_send_is_closed(void **state)
         struct rig_peer peer;
         rig_join(&s, &peer, engine, 8192);
         rig_send(&s, BULK);
-        weir_sendq_borrow(&s.conn->out, &seg, (struct weir_slice){ borrowed, sizeof borrowed });
+        weir_sendq_borrow(&s.conn->out, &seg, (struct weir_slice){ borrowed, sizeof borrowed },
+                          NULL);
         weir_conn_queued(s.conn, sizeof borrowed);
         rig_settle(engine);
         assert_true(s.conn->send_inflight);
@@ -99,7 +100,7 @@ static void mix(struct mixer *m)
         struct weir_slice data = { rig_stream(m->s.queued), n };
         unsigned at = (unsigned)(random >> 8) % SEGS;
         if (random % 3 == 0 && m->ends[at] <= conn->sent_bytes) {
-            weir_sendq_borrow(&conn->out, &m->segs[at], data);
+            weir_sendq_borrow(&conn->out, &m->segs[at], data, NULL);
             m->ends[at] = m->s.queued + n;
         } else if (random % 3 == 1) {
             struct weir_sendq aside = { 0 };
@@ -167,7 +168,7 @@ static void test_huge_borrow(void **state)
     void *zeros = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_true(zeros != MAP_FAILED);
     rig_join(&s, &peer, engine, 8192);
-    weir_sendq_borrow(&s.conn->out, &seg, (struct weir_slice){ zeros, bytes });
+    weir_sendq_borrow(&s.conn->out, &seg, (struct weir_slice){ zeros, bytes }, NULL);
     weir_conn_queued(s.conn, bytes);
     uint64_t read = 0;
     for (ssize_t n = 0; read < 1u << 20; n = recv(peer.fd, got, sizeof got, 0)) {

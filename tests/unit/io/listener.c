@@ -76,7 +76,7 @@ static const struct weir_listener_handler handler = { .on_accept = on_accept,
 static void owner_open(struct owner *o, struct weir_addr *addr)
 {
     assert_int_equal(weir_listener_open(&o->listener, engine, "127.0.0.1:0", 64, false), 0);
-    assert_int_equal(weir_sock_local(o->listener->fd, addr), 0);
+    assert_int_equal(sock_local(o->listener->fd, addr), 0);
     weir_listener_start(o->listener, &handler, o);
 }
 
@@ -368,7 +368,7 @@ static void resume_and_close(struct weir_task *task)
     struct weir_listener *l = t->owner->listener;
     /* Nobody waits any more: the second accept has nothing to complete it. */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &t->limit), 0);
-    weir_sock_close(accept(l->fd, NULL, NULL));
+    sock_close(accept(l->fd, NULL, NULL));
     weir_listener_resume(l);
     t->second = l->cancelling && l->armed && !l->multi;
     weir_listener_close(l);

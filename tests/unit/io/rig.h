@@ -11,6 +11,7 @@
 
 #include "io/conn.h"
 #include "io/sock.h"
+#include "sock.h"
 
 #include <weir/random.h>
 
@@ -147,9 +148,9 @@ static inline void rig_buffer(int fd, int option, int bytes)
 static inline int rig_tcp_listen(struct weir_addr *addr)
 {
     assert_int_equal(weir_addr_parse_listen(addr, "127.0.0.1:0"), 0);
-    int fd = weir_sock_listen(addr, 64, false);
+    int fd = sock_listen(addr, 64, false);
     assert_true(fd >= 0);
-    assert_int_equal(weir_sock_local(fd, addr), 0);
+    assert_int_equal(sock_local(fd, addr), 0);
     return fd;
 }
 
@@ -187,7 +188,7 @@ static inline void rig_unix_pair(int fds[2])
 
 static inline void rig_reset(int fd)
 {
-    weir_sock_set_reset(fd);
+    sock_set_reset(fd);
     close(fd);
 }
 

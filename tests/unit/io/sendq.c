@@ -110,7 +110,7 @@ static void test_reserve_and_commit(void **state)
     check_holds(&q, 0);
     struct iovec parts[WEIR_SEND_PARTS_MAX];
     uint64_t bytes;
-    assert_int_equal(weir_sendq_gather(&q, parts, &bytes), 1);
+    assert_int_equal(weir_sendq_gather(&q, parts, &bytes, SIZE_MAX), 1);
     assert_int_equal(bytes, 60);
     /* An empty chunk goes with the last bytes before it. */
     weir_sendq_consume(engine, &q, 60);
@@ -125,10 +125,10 @@ static void test_borrow(void **state)
     struct weir_seg segs[2];
     memset(segs, 0xff, sizeof segs);
     assert_int_equal(weir_sendq_copy(engine, &q, stream_slice(0, 10)), 0);
-    weir_sendq_borrow(&q, &segs[0], stream_slice(10, 5000));
+    weir_sendq_borrow(&q, &segs[0], stream_slice(10, 5000), NULL);
     /* Bytes copied behind borrowed ones take a new chunk, not the borrowed memory. */
     assert_int_equal(weir_sendq_copy(engine, &q, stream_slice(5010, 10)), 0);
-    weir_sendq_borrow(&q, &segs[1], stream_slice(5020, 7));
+    weir_sendq_borrow(&q, &segs[1], stream_slice(5020, 7), NULL);
     check_holds(&q, 0);
     assert_int_equal(chunks_used(), 2);
     assert_false(weir_sendq_has_room(engine, &q, engine->chunks.count * WEIR_CHUNK_ROOM));
@@ -168,14 +168,14 @@ static void test_gather_limit(void **state)
     struct weir_seg segs[WEIR_SEND_PARTS_MAX + 2];
     struct iovec parts[WEIR_SEND_PARTS_MAX];
     uint64_t bytes;
-    assert_int_equal(weir_sendq_gather(&q, parts, &bytes), 0);
+    assert_int_equal(weir_sendq_gather(&q, parts, &bytes, SIZE_MAX), 0);
     assert_int_equal(bytes, 0);
     for (unsigned i = 0; i < WEIR_SEND_PARTS_MAX + 2; i++)
-        weir_sendq_borrow(&q, &segs[i], stream_slice(100 * i, 100));
-    assert_int_equal(weir_sendq_gather(&q, parts, &bytes), WEIR_SEND_PARTS_MAX);
+        weir_sendq_borrow(&q, &segs[i], stream_slice(100 * i, 100), NULL);
+    assert_int_equal(weir_sendq_gather(&q, parts, &bytes, SIZE_MAX), WEIR_SEND_PARTS_MAX);
     assert_int_equal(bytes, 100 * WEIR_SEND_PARTS_MAX);
     weir_sendq_consume(engine, &q, 750);
-    assert_int_equal(weir_sendq_gather(&q, parts, &bytes), 3);
+    assert_int_equal(weir_sendq_gather(&q, parts, &bytes, SIZE_MAX), 3);
     assert_ptr_equal(parts[0].iov_base, rig_stream(750));
     assert_int_equal(parts[0].iov_len, 50);
     assert_int_equal(bytes, 250);
@@ -198,7 +198,7 @@ static void test_random(void **state)
         switch (random % 8) {
         case 0: /* borrowed segments are used again only after the queue was empty */
             if (n > 0 && borrowed < SEGS) {
-                weir_sendq_borrow(&q, &segs[borrowed++], stream_slice(tail, n));
+                weir_sendq_borrow(&q, &segs[borrowed++], stream_slice(tail, n), NULL);
                 tail += n;
             }
             break;
@@ -215,7 +215,7 @@ static void test_random(void **state)
         default: {
             struct iovec parts[WEIR_SEND_PARTS_MAX];
             uint64_t bytes, at = head;
-            uint32_t count = weir_sendq_gather(&q, parts, &bytes);
+            uint32_t count = weir_sendq_gather(&q, parts, &bytes, SIZE_MAX);
             for (uint32_t i = 0; i < count; i++)
                 assert_true(rig_stream_take(&at, parts[i].iov_base, parts[i].iov_len));
             assert_int_equal(at - head, bytes);

@@ -49,6 +49,9 @@ static void fill(struct snapshot *snapshot)
     snapshot->journal_recorded = 5;
     snapshot->limiter = (struct limiter_view){ .max = 100, .active = 100, .waiting = 11 };
     snapshot->threads = 2;
+    snapshot->by_thread[1] = (struct snapshot_thread){
+        .conns_active = 3, .conns_total = 4, .handed_over = 5, .taken_over = 6
+    };
     snapshot->uptime_s = 1.5;
 }
 
@@ -92,6 +95,13 @@ static void test_report(void **state)
     expect(root, "queue|wait_us|count", 0);
     expect(root, "connections|active", 3);
     expect(root, "connections|total", 4);
+    const json_t *threads = find(root, "by_thread");
+    assert_int_equal(json_array_size(threads), 2);
+    expect(json_array_get(threads, 0), "connections", 0);
+    expect(json_array_get(threads, 1), "connections", 3);
+    expect(json_array_get(threads, 1), "connections_total", 4);
+    expect(json_array_get(threads, 1), "handed_over", 5);
+    expect(json_array_get(threads, 1), "taken_over", 6);
     expect(root, "journal|recorded", 5);
     expect(root, "uring|cq_overflows", 0);
     json_decref(root);

@@ -159,6 +159,12 @@ void weir_engine_stats(const struct weir_engine *engine, struct weir_engine_stat
     *out = (struct weir_engine_stats){ .size = out->size, .recv_bytes = engine->recv_bytes };
 }
 
+const char *weir_engine_ring_fallback(const struct weir_engine *engine)
+{
+    (void)engine;
+    return NULL;
+}
+
 int weir_engine_close(struct weir_engine *engine)
 {
     for (uint32_t i = 0; i < PENDING_MAX; i++) {

@@ -286,7 +286,7 @@ static void open_stuck(struct rig_peer *fillers[4])
 {
     struct weir_addr addr;
     open_raw(2, 1);
-    assert_int_equal(weir_sock_local(rig.listen_fd, &addr), 0);
+    assert_int_equal(sock_local(rig.listen_fd, &addr), 0);
     for (unsigned i = 0; i < 4; i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         (void)!connect(fd, (const void *)&addr.storage, addr.bytes);

@@ -78,6 +78,42 @@ static void test_whole(void **state)
           false);
 }
 
+/* Answers that share their head's beginning with the one before, and those that nearly do. */
+static void test_alike(void **state)
+{
+    (void)state;
+    static const char *const types[] = { "", "text/a", "text/b", "text/aa",
+                                         "x/4567890123456789012345678901234567890", /* 39 */
+                                         "x/45678901234567890123456789012345678901234567890" };
+    static const size_t lens[] = { 0, 9, 10, 100, 1000, 3000, 4000, 100, 100 };
+    static char body[4096], answer[8192];
+    memset(body, 'b', sizeof body);
+    serve_waiting();
+    struct rig_peer *p = rig_dial(&rig);
+    for (unsigned i = 0; i < 6 * 9 * 2; i++) {
+        const char *type = types[i / 18];
+        struct weir_response r = { .status = i % 2 == 0 ? 200 : 503,
+                                   .content_type = { (const uint8_t *)type, strlen(type) },
+                                   .body = { (const uint8_t *)body, lens[i / 2 % 9] } };
+        unsigned at = rig.xs_count;
+        rig_text(&rig, p, GET_TEXT("/"));
+        struct rig_x *rx = wait_request(at);
+        if (i % 5 == 0) { /* what cannot be sent is refused, whatever was sent before */
+            struct weir_response bad = r;
+            bad.content_type = WEIR_TEXT("text/\n");
+            assert_int_equal(weir_exchange_respond(rx->x, &bad), -EINVAL);
+        }
+        assert_int_equal(weir_exchange_respond(rx->x, &r), 0);
+        snprintf(answer, sizeof answer, "HTTP/1.1 %s\r\n%s%s%sContent-Length: %zu\r\n\r\n%.*s",
+                 r.status == 200 ? "200 OK" : "503 Service Unavailable",
+                 *type == '\0' ? "" : "Content-Type: ", type, *type == '\0' ? "" : "\r\n",
+                 r.body.len, (int)r.body.len, body);
+        rig_expect(&rig, p, answer);
+        RIG_UNTIL(&rig, rx->ended == 1);
+    }
+    rig_hang_up(p);
+}
+
 static void streamed(const char *request, uint16_t status, const char *answer, bool ends)
 {
     struct rig_peer *p = rig_dial(&rig);
@@ -697,6 +733,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(test_whole),
+        RIG_TEST(test_alike),
         RIG_TEST(test_streamed),
         RIG_TEST(test_streamed_out_of_turn),
         RIG_TEST(test_misuse),

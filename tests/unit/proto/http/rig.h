@@ -14,6 +14,7 @@
 #include "core/engine.h"
 #include "io/addr.h"
 #include "io/sock.h"
+#include "sock.h"
 
 #include <weir/client.h>
 #include <weir/http1.h>
@@ -278,7 +279,7 @@ static inline struct rig_peer *rig_dial_small(struct rig *r, int recv_bytes)
 {
     struct weir_addr addr;
     assert_int_equal(weir_addr_parse_listen(&addr, weir_server_address(r->server)), 0);
-    int fd = weir_sock_stream(&addr); /* what is written goes out at once */
+    int fd = sock_stream(&addr); /* what is written goes out at once */
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
     if (recv_bytes > 0)
@@ -359,7 +360,7 @@ static inline void rig_hang_up(struct rig_peer *p)
 
 static inline void rig_reset(struct rig_peer *p)
 {
-    weir_sock_set_reset(p->fd);
+    sock_set_reset(p->fd);
     rig_hang_up(p);
 }
 
@@ -629,9 +630,9 @@ static inline void rig_listen(struct rig *r, int backlog)
     struct weir_addr addr;
     char text[WEIR_ADDR_TEXT_BYTES];
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    r->listen_fd = weir_sock_listen(&addr, (uint32_t)backlog, false);
+    r->listen_fd = sock_listen(&addr, (uint32_t)backlog, false);
     assert_true(r->listen_fd >= 0);
-    assert_int_equal(weir_sock_local(r->listen_fd, &addr), 0);
+    assert_int_equal(sock_local(r->listen_fd, &addr), 0);
     weir_addr_format(&addr, text, sizeof text);
     (void)snprintf(r->endpoint, sizeof r->endpoint, "http://%s", text);
     r->client_cfg.endpoint = r->endpoint;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "io/sock.h"
+#include "core/sock.h"
 
-#include "rig.h"
+#include "unit/io/rig.h"
 
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -27,34 +27,34 @@ static void test_tcp_listen(void **state)
     (void)state;
     struct weir_addr addr, local;
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    int fd = weir_sock_listen(&addr, 8, false);
+    int fd = sock_listen(&addr, 8, false);
     assert_true(fd >= 0);
     check_flags(fd);
     assert_true(option(fd, SOL_SOCKET, SO_ACCEPTCONN));
     assert_true(option(fd, SOL_SOCKET, SO_REUSEADDR));
     assert_false(option(fd, SOL_SOCKET, SO_REUSEPORT));
-    assert_int_equal(weir_sock_local(fd, &local), 0);
+    assert_int_equal(sock_local(fd, &local), 0);
     assert_int_equal(local.bytes, sizeof(struct sockaddr_in));
     /* Somebody listens there. */
-    assert_int_equal(weir_sock_listen(&local, 8, false), -EADDRINUSE);
-    assert_int_equal(weir_sock_listen(&local, 8, true), -EADDRINUSE);
+    assert_int_equal(sock_listen(&local, 8, false), -EADDRINUSE);
+    assert_int_equal(sock_listen(&local, 8, true), -EADDRINUSE);
     int peer = rig_tcp_dial(&local);
     int accepted = accept(fd, NULL, NULL);
     assert_true(accepted >= 0);
     assert_true(option(accepted, IPPROTO_TCP, TCP_NODELAY));
     struct weir_addr ours, theirs;
     char a[WEIR_ADDR_TEXT_BYTES], b[WEIR_ADDR_TEXT_BYTES];
-    assert_int_equal(weir_sock_peer(accepted, &theirs), 0);
-    assert_int_equal(weir_sock_local(peer, &ours), 0);
+    assert_int_equal(sock_peer(accepted, &theirs), 0);
+    assert_int_equal(sock_local(peer, &ours), 0);
     assert_string_equal(weir_addr_format(&theirs, a, sizeof a),
                         weir_addr_format(&ours, b, sizeof b));
-    weir_sock_close(accepted);
-    weir_sock_close(peer);
+    sock_close(accepted);
+    sock_close(peer);
     /* REUSEADDR: connections of the last life do not keep the next one from listening. */
-    weir_sock_close(fd);
-    fd = weir_sock_listen(&local, 8, false);
+    sock_close(fd);
+    fd = sock_listen(&local, 8, false);
     assert_true(fd >= 0);
-    weir_sock_close(fd);
+    sock_close(fd);
 }
 
 static void test_reuse_port(void **state)
@@ -62,13 +62,13 @@ static void test_reuse_port(void **state)
     (void)state;
     struct weir_addr addr;
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    int a = weir_sock_listen(&addr, 8, true);
+    int a = sock_listen(&addr, 8, true);
     assert_true(a >= 0);
-    assert_int_equal(weir_sock_local(a, &addr), 0);
-    int b = weir_sock_listen(&addr, 8, true);
+    assert_int_equal(sock_local(a, &addr), 0);
+    int b = sock_listen(&addr, 8, true);
     assert_true(b >= 0);
-    weir_sock_close(a);
-    weir_sock_close(b);
+    sock_close(a);
+    sock_close(b);
 }
 
 static void test_stream(void **state)
@@ -76,16 +76,16 @@ static void test_stream(void **state)
     (void)state;
     struct weir_addr addr;
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:1"), 0);
-    int fd = weir_sock_stream(&addr);
+    int fd = sock_stream(&addr);
     assert_true(fd >= 0);
     check_flags(fd);
     assert_true(option(fd, IPPROTO_TCP, TCP_NODELAY));
-    assert_int_equal(weir_sock_peer(fd, &addr), -ENOTCONN);
-    assert_int_equal(weir_sock_shutdown_send(fd), -ENOTCONN);
-    weir_sock_close(fd);
+    assert_int_equal(sock_peer(fd, &addr), -ENOTCONN);
+    assert_int_equal(sock_shutdown_send(fd), -ENOTCONN);
+    sock_close(fd);
     struct weir_addr strange = { .storage.ss_family = 0x7f00, .bytes = 2 };
-    assert_int_equal(weir_sock_stream(&strange), -EAFNOSUPPORT);
-    assert_int_equal(weir_sock_listen(&strange, 1, false), -EAFNOSUPPORT);
+    assert_int_equal(sock_stream(&strange), -EAFNOSUPPORT);
+    assert_int_equal(sock_listen(&strange, 1, false), -EAFNOSUPPORT);
 }
 
 /* A bind or listen that fails leaves no descriptor behind. */
@@ -95,9 +95,9 @@ static void test_failures_leave_nothing(void **state)
     unsigned before = rig_fds_count();
     struct weir_addr addr;
     assert_int_equal(weir_addr_parse_listen(&addr, "192.0.2.1:1"), 0);
-    assert_int_equal(weir_sock_listen(&addr, 8, false), -EADDRNOTAVAIL);
+    assert_int_equal(sock_listen(&addr, 8, false), -EADDRNOTAVAIL);
     assert_int_equal(weir_addr_unix(&addr, "/nowhere/at/all"), 0);
-    assert_int_equal(weir_sock_listen(&addr, 8, false), -ENOENT);
+    assert_int_equal(sock_listen(&addr, 8, false), -ENOENT);
     assert_int_equal(rig_fds_count(), before);
 }
 
@@ -123,17 +123,17 @@ static void test_unix_stale_file_is_replaced(void **state)
     (void)state;
     struct weir_addr addr;
     assert_int_equal(weir_addr_unix(&addr, path), 0);
-    int fd = weir_sock_listen(&addr, 8, false);
+    int fd = sock_listen(&addr, 8, false);
     assert_true(fd >= 0);
     check_flags(fd);
     /* The owner lives: the file stays. */
-    assert_int_equal(weir_sock_listen(&addr, 8, false), -EADDRINUSE);
-    weir_sock_close(rig_tcp_dial(&addr));
+    assert_int_equal(sock_listen(&addr, 8, false), -EADDRINUSE);
+    sock_close(rig_tcp_dial(&addr));
     /* It is gone: its file is in the way no longer. */
-    weir_sock_close(fd);
-    fd = weir_sock_listen(&addr, 8, false);
+    sock_close(fd);
+    fd = sock_listen(&addr, 8, false);
     assert_true(fd >= 0);
-    weir_sock_close(fd);
+    sock_close(fd);
 }
 
 /* The owner is busy and its backlog is full: asking whether it lives must not wait for it. */
@@ -143,10 +143,10 @@ static void test_unix_full_backlog_is_alive(void **state)
     struct weir_addr addr;
     int clients[4], count = 0;
     assert_int_equal(weir_addr_unix(&addr, path), 0);
-    int fd = weir_sock_listen(&addr, 0, false);
+    int fd = sock_listen(&addr, 0, false);
     assert_true(fd >= 0);
     for (; count < 4; count++) {
-        clients[count] = weir_sock_stream(&addr);
+        clients[count] = sock_stream(&addr);
         assert_true(clients[count] >= 0);
         if (connect(clients[count], (const void *)&addr.storage, addr.bytes) < 0)
             break;
@@ -154,11 +154,11 @@ static void test_unix_full_backlog_is_alive(void **state)
     assert_true(count < 4);
     assert_int_equal(errno, EAGAIN);
     alarm(2); /* waiting would be for ever */
-    assert_int_equal(weir_sock_listen(&addr, 8, false), -EADDRINUSE);
+    assert_int_equal(sock_listen(&addr, 8, false), -EADDRINUSE);
     alarm(0);
     for (int i = 0; i <= count; i++)
-        weir_sock_close(clients[i]);
-    weir_sock_close(fd);
+        sock_close(clients[i]);
+    sock_close(fd);
 }
 
 /* What is no socket is not removed. */
@@ -171,7 +171,7 @@ static void test_unix_other_file_stays(void **state)
     assert_true(file >= 0);
     close(file);
     assert_int_equal(weir_addr_unix(&addr, path), 0);
-    assert_int_equal(weir_sock_listen(&addr, 8, false), -EADDRINUSE);
+    assert_int_equal(sock_listen(&addr, 8, false), -EADDRINUSE);
     assert_int_equal(stat(path, &st), 0);
     assert_true(S_ISREG(st.st_mode));
 }
@@ -182,24 +182,24 @@ static void test_shutdown_and_reset(void **state)
     int fds[2];
     char byte;
     rig_tcp_pair(fds, 0);
-    assert_int_equal(weir_sock_shutdown_send(fds[0]), 0);
+    assert_int_equal(sock_shutdown_send(fds[0]), 0);
     struct pollfd pfd = { .fd = fds[1], .events = POLLIN };
     assert_int_equal(poll(&pfd, 1, 2000), 1);
     assert_int_equal(recv(fds[1], &byte, 1, 0), 0);
-    weir_sock_close(fds[0]);
-    weir_sock_close(fds[1]);
+    sock_close(fds[0]);
+    sock_close(fds[1]);
     rig_tcp_pair(fds, 0);
-    weir_sock_set_reset(fds[0]);
-    weir_sock_close(fds[0]);
+    sock_set_reset(fds[0]);
+    sock_close(fds[0]);
     pfd.events = 0; /* POLLERR comes unasked */
     assert_int_equal(poll(&pfd, 1, 2000), 1);
     assert_int_equal(recv(fds[1], &byte, 1, 0), -1);
     assert_int_equal(errno, ECONNRESET);
-    weir_sock_close(fds[1]);
+    sock_close(fds[1]);
     rig_unix_pair(fds);
-    weir_sock_set_reset(fds[0]); /* has no meaning there, does no harm */
-    weir_sock_close(fds[0]);
-    weir_sock_close(fds[1]);
+    sock_set_reset(fds[0]); /* has no meaning there, does no harm */
+    sock_close(fds[0]);
+    sock_close(fds[1]);
 }
 
 int main(void)
