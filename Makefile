@@ -62,8 +62,11 @@ E2E_SRC := $(sort $(wildcard tests/e2e/*.c))
 FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
 CONTRACT_SRC := $(sort $(wildcard tests/contract/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
-EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
-ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
+# The one in a libuv loop only where there is libuv (package libuv1-dev).
+UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
+EXAMPLE_SRC := $(sort $(filter-out $(if $(UV_LIBS),,examples/libuv.c),$(wildcard examples/*.c)))
+SIM_SRC := $(sort $(wildcard tests/sim/*.c))
+ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(SIM_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
 ALL_HDR := $(sort $(shell find include core io proto mock perf tests -name '*.h'))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
@@ -73,6 +76,9 @@ UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
 E2E_BIN := $(E2E_SRC:tests/e2e/%.c=$(B)/tests/e2e/%)
 FAULT_BIN := $(FAULT_SRC:tests/fault/%.c=$(B)/tests/fault/%)
 CONTRACT_BIN := $(CONTRACT_SRC:tests/contract/%.c=$(B)/tests/contract/%)
+SIM_MAIN := tests/sim/sim.c tests/sim/forced.c tests/sim/canary.c
+SIM_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(SIM_MAIN),$(SIM_SRC)))
+SIM_BIN := $(SIM_MAIN:tests/sim/%.c=$(B)/tests/sim/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
 FLOOR_BIN := $(FLOOR_SRC:perf/floor/%.c=$(B)/floor-%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:examples/%.c=$(B)/examples/%)
@@ -84,12 +90,12 @@ MOCK_LIBS := -ljansson -lm
 BENCH_LIBS := -lm
 TEST_LIBS := -lcmocka -ljansson -lm
 
-.PHONY: all lib bins examples test-bins fuzz-bins test check tidy lint cppcheck format fuzz install uninstall clean help FORCE
+.PHONY: all lib bins examples test-bins sim-bins fuzz-bins test sim check tidy lint cppcheck format fuzz install uninstall clean help FORCE
 all: lib bins examples
 lib: $(B)/libweir.a $(B)/libweir.so.0
 bins: $(MOCK_BIN) $(BENCH_BIN) $(FLOOR_BIN)
 examples: $(EXAMPLE_BIN)
-test-bins: $(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN)
+test-bins: $(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN)
 fuzz-bins: $(FUZZ_BIN)
 
 # Once per checkout and change of the script: is what the build needs there?
@@ -144,6 +150,13 @@ define LINK_TEST
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIB_LIBS) $(TEST_LIBS)
 endef
+# The simulator lies below the real engine, server, client and mock.
+$(B)/obj/sim.a: $(SIM_OBJ) $(B)/.sources
+	$(Q)rm -f $@ && $(AR) rcs $@ $(SIM_OBJ)
+$(B)/tests/sim/%: tests/sim/%.c $(B)/obj/sim.a $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
+	$(LINK_TEST)
+$(B)/tests/contract/%: tests/contract/%.c $(B)/obj/sim.a $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
+	$(LINK_TEST)
 $(B)/tests/unit/mock/%: tests/unit/mock/%.c $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
 	$(LINK_TEST)
 $(B)/tests/unit/perf/%: tests/unit/perf/%.c $(B)/obj/perf.a $(B)/libweir.a $(B)/.flags
@@ -156,16 +169,22 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libweir.a $(B)/.flags
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libweir.a $(LIB_LIBS)
 
+$(B)/examples/libuv: EXAMPLE_LIBS := $(UV_LIBS)
 $(B)/examples/%: examples/%.c $(B)/libweir.a $(B)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< $(B)/libweir.a $(LIB_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< $(B)/libweir.a $(LIB_LIBS) $(EXAMPLE_LIBS)
 
 # Everything that belongs in CI, with the sanitizers when SAN is given. The last line is the count.
 test:
 	@./bootstrap build test
 	@$(MAKE) --no-print-directory all test-bins
-	@WEIR_TIMEOUT_FACTOR=$(if $(SAN),3,1) tests/run.sh $(B) $(ONLY)
+	@WEIR_TIMEOUT_FACTOR=$(if $(SAN),3,1) $(if $(SAN),WEIR_SIM_COUNT=3000) $(if $(RINGS),RINGS="$(RINGS)") tests/run.sh $(B) $(ONLY)
+
+# Seeds through the simulator: N of them from SEED on; SIM_FLAGS='--scene mock --verbose'.
+sim-bins: $(SIM_BIN)
+sim: $(B)/tests/sim/sim
+	$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) $(SIM_FLAGS)
 
 # What can be found without running anything.
 check: tidy lint cppcheck
@@ -237,11 +256,12 @@ help:
 	@echo 'make check        what can be found without running: tidy, lint (clang-tidy), cppcheck'
 	@echo 'make tidy         the rules of the house: layers, banned functions, sizes, documentation'
 	@echo 'make fuzz         each fuzz target for FUZZ_SECONDS=20'
+	@echo 'make sim          the simulator: N=10000 seeds from SEED=1 on'
 	@echo 'make format       clang-format over all C files'
 	@echo 'make install      into PREFIX=/usr/local, below DESTDIR; make uninstall takes it away'
 	@echo 'make clean        removes build/'
 	@echo
 	@sed -n '4,/^$$/s/^#   //p' Makefile
 
--include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ)))
--include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))
+-include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ) $(SIM_OBJ)))
+-include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))

@@ -148,8 +148,8 @@ static int registered_find(const struct weir_engine *engine, struct weir_slice d
 {
     for (int i = 0; i < WEIR_REGISTERED_MAX; i++) {
         struct weir_slice r = engine->registered[i];
-        if (data.ptr >= r.ptr && data.ptr < r.ptr + r.len &&
-            data.len <= (size_t)(r.ptr + r.len - data.ptr))
+        size_t at = (uintptr_t)data.ptr - (uintptr_t)r.ptr; /* huge when it begins before it */
+        if (at < r.len && data.len <= r.len - at)
             return i;
     }
     return -1;

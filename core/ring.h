@@ -25,6 +25,7 @@
  *     other operations, with WEIR_CQE_NOTIF: the memory is free again. Its result is 0, or
  *     WEIR_ZC_COPIED when the bytes were copied after all. When the first completion lacks
  *     WEIR_CQE_MORE, no notification follows.
+ *   - A send completes before data is received that the peer sent after it had read all of it.
  *   - Results are counts or -errno, as the system calls of the same name give them.
  *   - One thread uses a ring; only the descriptor of pollable() may be waited on by others.
  */

@@ -282,6 +282,11 @@ static enum step step_connect(struct weir_epoll *e, struct weir_epoll_op *op)
     socklen_t bytes = sizeof err;
     if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &bytes) < 0)
         err = errno;
+    struct sockaddr_storage peer;
+    bytes = sizeof peer;
+    /* An event may be that of an earlier file of this number, which a child process still holds. */
+    if (err == 0 && getpeername(op->fd, (void *)&peer, &bytes) < 0 && errno == ENOTCONN)
+        return STEP_WAIT;
     return step_end(e, op, -err);
 }
 

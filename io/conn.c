@@ -21,7 +21,8 @@
  * LINGERING: our direction is shut down; input is dropped until the peer ends, or the bytes or the
  *            time are up.
  * CLOSING:   one cancel was queued if anything was in flight; nothing is queued any more;
- *            completions only count down.
+ *            completions only count down. Not to be reset, it also waits for the kernel to let go
+ *            of zero-copy sends.
  */
 #include "io/conn.h"
 #include "io/sock.h"
@@ -81,15 +82,26 @@ static void conn_end(struct weir_ready *ready)
 
 static void close_join(struct weir_conn *conn)
 {
-    if (conn->slot.inflight == 0)
+    if (conn->slot.inflight > 0)
+        return;
+    /*
+     * Borrowed bytes that the peer has not acknowledged: closed now, the socket would be the
+     * kernel's alone, for minutes if the peer does not read, and no drain or close could cut that
+     * short. The peer sees our end all the same (a result that says it is gone changes nothing).
+     */
+    if (conn->zc_held > 0 && !conn->reset)
+        (void)weir_sock_shutdown_send(conn->engine, conn->fd);
+    else
         weir_ready_push(&conn->engine->ready, &conn->end);
 }
 
 void weir_conn_close(struct weir_conn *conn, int err, bool reset)
 {
     conn->reset |= reset;
-    if (conn->state == WEIR_CONN_CLOSING)
+    if (conn->state == WEIR_CONN_CLOSING) {
+        close_join(conn);
         return;
+    }
     if (conn->err == 0)
         conn->err = err;
     conn->state = WEIR_CONN_CLOSING;
@@ -271,6 +283,15 @@ static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot,
 
 /* ---- Sending ----------------------------------------------------------------------------- */
 
+/* Would a gathered send take in a part that is worth not being copied? */
+static bool large_behind(const struct weir_seg *seg)
+{
+    for (uint32_t i = 0; i < WEIR_SEND_PARTS_MAX && seg != NULL; i++, seg = seg->next)
+        if (seg->borrowed && seg->len >= WEIR_ZC_BYTES_MIN)
+            return true;
+    return false;
+}
+
 /* One send per connection and pass: everything it has. */
 static void conn_flush(struct weir_ready *ready)
 {
@@ -294,8 +315,10 @@ static void conn_flush(struct weir_ready *ready)
         return;
     }
     struct weir_gather *g = &engine->gathers[engine->gathers_used++];
-    /* What may go without being copied goes by itself, after what is before it. */
-    bool zc = !large && conn->zc != NULL && engine->can_zc && conn->zc->skip == 0;
+    /* What may go without being copied goes by itself, after what is before it; what may not is
+     * counted. */
+    bool zc = !large && conn->zc != NULL && engine->can_zc && large_behind(first->next) &&
+              weir_zc_policy_try(conn->zc);
     uint32_t parts = weir_sendq_gather(&conn->out, g->parts, &conn->sending_bytes,
                                        zc ? WEIR_ZC_BYTES_MIN : SIZE_MAX);
     g->msg = (struct msghdr){ .msg_iov = g->parts, .msg_iovlen = parts };
@@ -347,6 +370,14 @@ void weir_conn_sent_zc(struct weir_conn *conn, int32_t res)
     WEIR_ASSERT(conn->slot.inflight > 0);
     conn->slot.inflight--;
     conn_sent(conn, res);
+}
+
+void weir_conn_freed_zc(struct weir_conn *conn)
+{
+    WEIR_ASSERT(conn->zc_held > 0);
+    conn->zc_held--;
+    if (conn->state == WEIR_CONN_CLOSING)
+        close_join(conn);
 }
 
 /* ---- Beginning --------------------------------------------------------------------------- */

@@ -57,6 +57,7 @@ struct weir_conn {
     bool reset;     /* CLOSING: end with RST */
     struct weir_sendq out;
     struct weir_zc_policy *zc; /* NULL: large borrowed parts are copied; else its owner's */
+    uint32_t zc_held;          /* zero-copy sends that are over but for their notification */
     uint64_t sending_bytes;    /* of the send in flight */
     uint64_t queued_bytes;     /* ever queued for sending */
     uint64_t sent_bytes;       /* ever sent */
@@ -113,6 +114,8 @@ static inline void weir_conn_set_deadline(struct weir_conn *conn, uint64_t deadl
 
 /* For io/zc.c: the result of a zero-copy send, which is not the connection's own operation. */
 void weir_conn_sent_zc(struct weir_conn *conn, int32_t res);
+/* And that the kernel let go of its memory. */
+void weir_conn_freed_zc(struct weir_conn *conn);
 
 /* May more be queued and received? */
 static inline bool weir_conn_usable(const struct weir_conn *conn)

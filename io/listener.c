@@ -162,6 +162,11 @@ int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, c
     int fd = weir_sock_listen(engine, &addr, backlog, reuse_port);
     if (fd < 0)
         return weir_fail(fd, "cannot listen on %s: %s", text, weir_strerror(fd));
+    rc = weir_sock_local(engine, fd, &addr);
+    if (rc < 0) {
+        weir_sock_close(engine, fd);
+        return weir_fail(rc, "the address of %s cannot be read: %s", text, weir_strerror(rc));
+    }
     struct weir_slot *slot = weir_slot_get(engine);
     if (slot == NULL) {
         weir_sock_close(engine, fd);
@@ -170,6 +175,7 @@ int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, c
     struct weir_listener *l = listener_of(slot);
     l->engine = engine;
     l->fd = fd;
+    l->addr = addr;
     l->state = WEIR_LISTENER_OPEN;
     l->end.run = listener_end;
     weir_list_init(&l->end.link);

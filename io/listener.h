@@ -28,6 +28,7 @@ struct weir_listener {
     const struct weir_listener_handler *handler;
     void *user;
     int fd;
+    struct weir_addr addr; /* with the port that the kernel picked */
     uint8_t state;
     bool armed;      /* an accept is in flight */
     bool multi;      /* and goes on by itself */

@@ -27,6 +27,7 @@ static void push(struct weir_sendq *q, struct weir_seg *seg)
     else
         q->first = seg;
     q->last = seg;
+    q->chunks += !seg->borrowed;
 }
 
 uint8_t *weir_sendq_reserve_chunk(struct weir_engine *engine, struct weir_sendq *q, size_t bytes)
@@ -86,6 +87,7 @@ void weir_sendq_splice(struct weir_sendq *into, struct weir_sendq *from)
         into->first = from->first;
     into->last = from->last;
     into->bytes += from->bytes;
+    into->chunks += from->chunks;
     *from = (struct weir_sendq){ 0 };
 }
 
@@ -131,6 +133,7 @@ static void pop_first(struct weir_engine *engine, struct weir_sendq *q, int err)
     if (q->first == NULL)
         q->last = NULL;
     if (!seg->borrowed) {
+        q->chunks--;
         weir_pool_put(&engine->chunks, seg);
         return;
     }

@@ -33,6 +33,7 @@ struct weir_seg {
 struct weir_sendq {
     struct weir_seg *first, *last;
     uint64_t bytes;
+    uint32_t chunks; /* of engine memory */
 };
 
 static inline bool weir_sendq_empty(const struct weir_sendq *q)

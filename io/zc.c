@@ -5,7 +5,8 @@
  *     weir_zc_send() --> SENDING --result, more to come--> HELD --notification--> free
  *                           \---result, the last-----------------------------------^
  *
- * SENDING counts as the connection's operation; HELD belongs to nobody but the segment.
+ * SENDING counts as the connection's operation. While one is HELD a connection that was ended in
+ * order keeps its socket, so that it can still be reset; one that is reset does not wait.
  */
 #include "io/zc.h"
 #include "core/probe.h"
@@ -15,7 +16,9 @@
 
 struct zc {
     struct weir_slot slot;
-    struct weir_conn *conn; /* NULL: the result came */
+    struct weir_conn *conn;
+    uint32_t conn_gen; /* of its slot: the connection may be gone before the notification */
+    bool sent;         /* the result came */
     struct weir_seg *seg;
     struct weir_zc_policy *policy;
 };
@@ -48,25 +51,37 @@ static void zc_free(struct weir_engine *engine, struct zc *z)
     weir_seg_zc_done(engine, seg);
 }
 
+/* The result of the send; the connection is there, since it waits for it. */
+static void zc_sent(struct zc *z, const struct weir_done *done)
+{
+    /* Whatever refuses this way of sending says nothing about the connection. */
+    bool refused = done->res == -EOPNOTSUPP || done->res == -ENOMEM || done->res == -EINVAL;
+    z->sent = true;
+    if (refused)
+        weir_zc_policy_report(z->policy, true);
+    z->conn->zc_held += !done->last;
+    weir_conn_sent_zc(z->conn, refused ? -EAGAIN : done->res);
+}
+
+static void zc_notified(struct weir_engine *engine, struct zc *z, const struct weir_done *done)
+{
+    bool copied = (uint32_t)done->res & WEIR_ZC_COPIED_FLAG;
+    WEIR_ASSERT(done->notif && done->last);
+    engine->stats.zc_copied += copied;
+    WEIR_PROBE2(zero_copy, engine, copied);
+    weir_zc_policy_report(z->policy, copied);
+    if (z->conn->slot.used && z->conn->slot.gen == z->conn_gen)
+        weir_conn_freed_zc(z->conn);
+}
+
 static void on_done(struct weir_engine *engine, struct weir_slot *slot,
                     const struct weir_done *done)
 {
     struct zc *z = weir_container_of(slot, struct zc, slot);
-    if (z->conn != NULL) {
-        /* Whatever refuses this way of sending says nothing about the connection. */
-        bool refused = done->res == -EOPNOTSUPP || done->res == -ENOMEM || done->res == -EINVAL;
-        struct weir_conn *conn = z->conn;
-        z->conn = NULL;
-        if (refused)
-            weir_zc_policy_report(z->policy, true);
-        weir_conn_sent_zc(conn, refused ? -EAGAIN : done->res);
-    } else {
-        bool copied = (uint32_t)done->res & WEIR_ZC_COPIED_FLAG;
-        WEIR_ASSERT(done->notif && done->last);
-        engine->stats.zc_copied += copied;
-        WEIR_PROBE2(zero_copy, engine, copied);
-        weir_zc_policy_report(z->policy, copied);
-    }
+    if (!z->sent)
+        zc_sent(z, done);
+    else
+        zc_notified(engine, z, done);
     if (done->last)
         zc_free(engine, z);
 }
@@ -83,6 +98,7 @@ bool weir_zc_send(struct weir_conn *conn)
     weir_engine_set_handler(engine, WEIR_OP_SEND_ZC, on_done);
     struct zc *z = weir_container_of(slot, struct zc, slot);
     z->conn = conn;
+    z->conn_gen = conn->slot.gen;
     z->seg = seg;
     z->policy = conn->zc;
     seg->zc_pending++;

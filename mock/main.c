@@ -83,6 +83,13 @@ static enum gate worker_wait_gate(struct life *life)
     return gate;
 }
 
+/* The main thread posts the drains under the lock: its last post may still ring a doorbell. */
+static void worker_wait_drainer(struct life *life)
+{
+    pthread_mutex_lock(&life->lock);
+    pthread_mutex_unlock(&life->lock);
+}
+
 static _Noreturn void worker_die(const char *what, int err)
 {
     fprintf(stderr, "weir-mock: %s: %s (%s)\n", what, weir_strerror(err), weir_err_name(err));
@@ -106,6 +113,7 @@ static void *worker_main(void *arg)
             worker_die("the ring failed", err);
         /* Others may post to this engine until they have stopped, too. */
         pthread_barrier_wait(&life->stopped);
+        worker_wait_drainer(life);
         atomic_store(&life->mock.stopped, true);
     }
     err = app_close(&worker->app);
@@ -261,8 +269,10 @@ static void life_wait(struct life *life)
         if (draining)
             _exit(EXIT_BY_SIGNAL + signal_number);
         draining = true;
+        pthread_mutex_lock(&life->lock);
         for (uint32_t i = 0; i < life->options.threads; i++)
             app_drain(life->apps[i]);
+        pthread_mutex_unlock(&life->lock);
     }
     life_join(life);
 }

@@ -93,7 +93,8 @@ WEIR_API WEIR_MUST_USE int weir_parse_ring_features(const char **out, const char
  *   WEIR_E_UNSUPPORTED   the kernel is older than 6.1 (nor this), or has no NAPI busy polling
  *
  * Fork: the memory of an engine is not there in a child process (MADV_DONTFORK), since a ring shared by two processes
- * would be corrupted; a child may only exec or _exit. All descriptors are close-on-exec. Signals: none is blocked, handled
+ * would be corrupted; a child may only exec or _exit, and soon: until then it has copies of all sockets, so that a peer may
+ * hear of a close only when the child's copy is gone. All descriptors are close-on-exec. Signals: none is blocked, handled
  * or sent; a signal that interrupts a wait only makes a pass happen.
  */
 WEIR_API WEIR_MUST_USE int weir_engine_open(struct weir_engine **out,
@@ -130,6 +131,7 @@ struct weir_task {
 /**
  * Hand `task` to the engine's thread; tasks of one thread run in the order posted. Any thread.
  * A task still queued when the engine is closed is never run. A thread that may post must be joined before that.
+ * Async-signal-safe.
  */
 WEIR_API void weir_engine_post(struct weir_engine *engine, struct weir_task *task);
 

@@ -36,7 +36,8 @@ struct weir_server_config {
     uint64_t head_timeout_ns;   /**< from the first byte of a head to its last: 408. Default 10 s */
     uint64_t body_timeout_ns;   /**< without progress of a body: 408. Default 30 s */
     uint64_t idle_timeout_ns;   /**< between requests: closed. Default 75 s */
-    uint64_t write_timeout_ns;  /**< without progress of an answer: reset. Default 60 s */
+    /** without progress of an answer, or output memory for the one whose turn it is: reset. Default 60 s */
+    uint64_t write_timeout_ns;
     uint64_t linger_timeout_ns; /**< how long unread input is drained after an early close. Default 2 s */
     uint64_t linger_bytes_max;  /**< and how much. Default 64 KiB */
     bool date;                  /**< send Date. Default true */

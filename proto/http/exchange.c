@@ -121,6 +121,7 @@ static struct weir_sendq *out_of(struct weir_exchange *x)
 /* `bytes` were put on out_of(x). */
 static void queued(struct weir_exchange *x, uint64_t bytes)
 {
+    x->starved = false;
     if (x->session->turn == x)
         weir_conn_queued(x->session->conn, bytes);
 }
@@ -274,7 +275,7 @@ static bool cache_hit(const struct weir_server *server, const struct weir_respon
     const struct weir_head_cache *c = &server->head_cache;
     return c->status == r->status && server->engine->now_ns < c->until_ns &&
            c->type_len == r->content_type.len &&
-           memcmp(c->type, r->content_type.ptr, c->type_len) == 0;
+           (c->type_len == 0 || memcmp(c->type, r->content_type.ptr, c->type_len) == 0);
 }
 
 /* Keep the head that would begin this answer, if it is short enough to be worth it. */
@@ -333,10 +334,11 @@ static int cached_write(struct weir_exchange *x, struct weir_slice body)
 static void starve(struct weir_exchange *x)
 {
     struct weir_session *s = x->session;
-    x->want_write = true;
+    x->want_write = x->starved = true;
     if (!weir_timer_is_set(&s->server->memory_timer))
         weir_timer_set(s->conn->engine, &s->server->memory_timer,
                        s->conn->engine->now_ns + WEIR_MEMORY_RETRY_NS);
+    weir_session_update_deadline(s);
 }
 
 static int body_write(struct weir_exchange *x, struct weir_slice body, enum weir_body how)
@@ -529,7 +531,8 @@ int weir_exchange_write_piece(struct weir_exchange *x, struct weir_piece *piece)
                                   "without body");
     struct weir_engine *engine = x->server->engine;
     struct weir_sendq *out = out_of(x);
-    if (out->bytes > 0 && out->bytes + piece->data.len > WEIR_SESSION_OUT_BYTES_MAX) {
+    /* Its bytes take no memory of ours: one of any length may follow what waits already. */
+    if (out->bytes >= WEIR_SESSION_OUT_BYTES_MAX || out->chunks >= WEIR_SESSION_OUT_CHUNKS_MAX) {
         x->want_write = true;
         return -ENOBUFS;
     }
@@ -596,7 +599,8 @@ void weir_exchange_wake_writers(struct weir_session *s)
     for (struct weir_exchange *x = s->turn; x != NULL && weir_conn_usable(s->conn); x = next) {
         next =
             x->next; /* a callback answers, it does not free: exchanges end when they were sent */
-        if (!x->want_write || out_of(x)->bytes > WEIR_SESSION_OUT_BYTES_MAX / 2)
+        if (!x->want_write || out_of(x)->bytes > WEIR_SESSION_OUT_BYTES_MAX / 2 ||
+            out_of(x)->chunks > WEIR_SESSION_OUT_CHUNKS_MAX / 2)
             continue;
         x->want_write = false;
         if (server->handler.on_writable != NULL && !x->internal)

@@ -286,14 +286,11 @@ static void memory_open(struct weir_server *server)
 static int listener_open(struct weir_server *server)
 {
     const struct weir_server_config *cfg = &server->cfg;
-    struct weir_addr addr;
     int rc = weir_listener_open(&server->listener, server->engine, cfg->listen, cfg->backlog,
                                 cfg->reuse_port);
     if (rc < 0)
         return rc;
-    rc = weir_sock_local(server->engine, server->listener->fd, &addr);
-    WEIR_ASSERT(rc == 0); /* a bound socket has a name */
-    weir_addr_format(&addr, server->address, sizeof server->address);
+    weir_addr_format(&server->listener->addr, server->address, sizeof server->address);
     return 0;
 }
 

@@ -43,6 +43,7 @@ struct weir_exchange {
     bool chunked;
     bool close;      /* the connection ends with this answer */
     bool want_write; /* on_writable is owed */
+    bool starved;    /* found no output memory, and has queued nothing since */
 };
 
 enum weir_session_state {
@@ -130,6 +131,9 @@ struct weir_server {
 /* Output a connection may have queued before weir_exchange_write() refuses; on_writable at half of
  * it. */
 #define WEIR_SESSION_OUT_BYTES_MAX (256u * 1024)
+
+/* And chunks, for pieces: each takes one for its framing, however few its bytes are. */
+#define WEIR_SESSION_OUT_CHUNKS_MAX (WEIR_SESSION_OUT_BYTES_MAX / WEIR_CHUNK_BYTES)
 
 /* How long a writer that found no output memory waits before it is asked again. */
 #define WEIR_MEMORY_RETRY_NS 1000000u

@@ -43,7 +43,9 @@ void weir_session_update_deadline(struct weir_session *s)
     uint64_t deadline = 0;
     if (s->conn->state != WEIR_CONN_OPEN)
         return;
-    if (s->conn->out.bytes == 0)
+    /* An answer that finds no memory waits to leave, too: what holds it may wait for this one. */
+    bool starved = s->turn != NULL && s->turn->starved;
+    if (s->conn->out.bytes == 0 && !starved)
         s->write_deadline_ns = 0;
     else if (s->write_deadline_ns == 0 && cfg->write_timeout_ns != 0)
         s->write_deadline_ns = now + cfg->write_timeout_ns;

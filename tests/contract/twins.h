@@ -39,7 +39,6 @@ struct twin {
     bool inet_only; /* it knows no unix sockets */
 };
 
-#ifdef WEIR_TESTS_SIM
 #include "sim/ring_sim.h"
 
 #define TWINS_SEED 20240624u
@@ -60,19 +59,16 @@ static inline void twin_sim_close(void *world)
     sim_world_close(world);
     free(world);
 }
-#endif
 
 static const struct twin twins[] = {
     { .name = "uring", .type = &weir_ring_uring },
     { .name = "uring-plain", .type = &weir_ring_uring, .disable = weir_ring_uring_features },
     { .name = "epoll", .type = &weir_ring_epoll },
-#ifdef WEIR_TESTS_SIM
     { .name = "sim",
       .type = &weir_ring_sim,
       .world_open = twin_sim_open,
       .world_close = twin_sim_close,
       .inet_only = true },
-#endif
 };
 
 #define TWINS_COUNT (sizeof twins / sizeof twins[0])

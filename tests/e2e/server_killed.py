@@ -82,7 +82,8 @@ def restarted_in_place():
     under_load(again, "/api/health", 300)
     run = report(program)
     at_least(run["status"]["200"], 600, "answers of both lives")
-    check(set(run.kinds()) <= CUT_OFF | {"connect_refused"}, f"kinds of errors: {run.kinds()}")
+    # connect_other: the end came between the handshake and the look at it.
+    check(set(run.kinds()) <= CUT_OFF | {"connect_refused", "connect_other"}, f"kinds of errors: {run.kinds()}")
     at_most(sum(run.kinds().get(kind, 0) for kind in CUT_OFF), 4 * CONNECTIONS, "requests cut off")
     again.stop()
 

@@ -274,7 +274,7 @@ static void test_tiny_pieces(void **state)
     check_returned();
 }
 
-/* ---- Ends in the middle ------------------------------------------------------------------------ */
+/* ---- Ends in the middle ---------------------------------------------------------------------- */
 
 static void test_ends_streamed(void **state)
 {
