@@ -63,7 +63,7 @@ start() { # NAME COMMAND...
     failed "$1" "$err"
 }
 
-nginx_conf() { # PORT HEALTH-BODY INFER-BODY
+nginx_conf() { # PORT HEALTH-BODY INFER-BODY FURTHER-LINES
     local user=''
     [ "$(id -u)" != 0 ] || user="user $(id -un) $(id -gn);"
     cat <<CONF
@@ -88,13 +88,14 @@ http {
         listen 127.0.0.1:$1 backlog=4096;
         location = /api/health { return 200 '$(cat "$2")'; }
         location = /api/infer { return 200 '$(cat "$3")'; }
+        $4
     }
 }
 CONF
 }
 
 # nginx cannot be given port 0: the kernel is asked for a free one, and once more when somebody else was faster.
-start_nginx() { # HEALTH-BODY INFER-BODY
+start_nginx() { # HEALTH-BODY INFER-BODY [FURTHER-LINES]
     local dir=$out/nginx err=$out/logs/nginx.start.err port try i worker
     mkdir -p "$dir/logs"
     if grep -q "['\$\\\\]" "$1" "$2"; then
@@ -103,7 +104,7 @@ start_nginx() { # HEALTH-BODY INFER-BODY
     fi
     for try in 1 2 3; do
         port=$(python3 perf/tables.py port)
-        nginx_conf "$port" "$1" "$2" >"$dir/nginx.conf"
+        nginx_conf "$port" "$1" "$2" "${3:-}" >"$dir/nginx.conf"
         taskset -c "$server_cpu" nginx -p "$dir" -c "$dir/nginx.conf" >"$err" 2>&1 </dev/null &
         pid[nginx]=$! reaped[nginx]=$!
         for ((i = 0; i < 200; i++)); do

@@ -10,7 +10,6 @@
  */
 #include "floor.h"
 
-#include <dirent.h>
 #include <getopt.h>
 
 enum { SQ_ENTRIES = 256, CQ_ENTRIES = 4096 };
@@ -196,35 +195,6 @@ static void run_until(uint64_t end_ns)
 
 /* ---- before and after ---- */
 
-/* The server's CPU time is the sum over its threads: the scheduler's own count, in nanoseconds. */
-static uint64_t server_cpu_ns(void)
-{
-    if (config.server_pid == 0)
-        return 0;
-    char path[300];
-    snprintf(path, sizeof(path), "/proc/%u/task", config.server_pid);
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        floor_die("--server-pid: %s: %s", path, strerror(errno));
-    uint64_t total = 0;
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof(path), "/proc/%u/task/%.20s/schedstat", config.server_pid,
-                 entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (file == NULL)
-            continue; /* the thread ended since */
-        unsigned long long ns = 0;
-        if (fscanf(file, "%llu", &ns) != 1)
-            floor_die("%s: no number", path);
-        fclose(file);
-        total += ns;
-    }
-    closedir(dir);
-    return total;
-}
-
 static uint64_t own_cpu_ns(void)
 {
     struct rusage usage;
@@ -238,7 +208,9 @@ static struct sample sample_take(void)
 {
     return (struct sample){ .wall_ns = floor_clock_ns(),
                             .cpu_ns = own_cpu_ns(),
-                            .server_cpu_ns = server_cpu_ns() };
+                            .server_cpu_ns = config.server_pid == 0
+                                                 ? 0
+                                                 : floor_process_cpu_ns(config.server_pid) };
 }
 
 static void build_requests(void)

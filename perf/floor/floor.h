@@ -13,6 +13,7 @@
 #define WEIR_PERF_FLOOR_H
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <liburing.h>
 #include <netinet/in.h>
@@ -382,6 +383,32 @@ static inline uint64_t floor_clock_ns(void)
 /* Log-linear counts: 128 steps per power of two, so a value is known to better than 0.8 %. */
 #define FLOOR_HIST_STEP_BITS 7
 #define FLOOR_HIST_STEPS     (1U << FLOOR_HIST_STEP_BITS)
+
+/* The CPU time of a process: the sum over its threads of the scheduler's own count. */
+static inline uint64_t floor_process_cpu_ns(unsigned pid)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "/proc/%u/task", pid);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        floor_die("%s: %s", path, strerror(errno));
+    uint64_t total = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%u/task/%.20s/schedstat", pid, entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue; /* the thread ended since */
+        unsigned long long ns = 0;
+        if (fscanf(file, "%llu", &ns) != 1)
+            floor_die("%s: no number", path);
+        fclose(file);
+        total += ns;
+    }
+    closedir(dir);
+    return total;
+}
 
 struct floor_hist {
     uint64_t count;
