@@ -34,10 +34,19 @@ void admin_close(struct admin *admin)
 
 /* ---- One visit --------------------------------------------------------------------------- */
 
-static void admin_read_server(struct snapshot *into, const struct app *app)
+static void admin_read_engine(struct snapshot_engine *out, const struct app *app)
 {
     struct weir_engine_stats engine = { .size = sizeof engine };
     weir_engine_stats(app->engine, &engine);
+#define XX(name, help) out->name = engine.name;
+    SNAPSHOT_ENGINE(XX)
+#undef XX
+}
+
+static void admin_read_server(struct snapshot *into, const struct app *app)
+{
+    struct snapshot_engine engine;
+    admin_read_engine(&engine, app);
     struct weir_server_stats server = { .size = sizeof server };
     weir_server_stats(app->server, &server);
     struct snapshot_thread thread = {
@@ -50,9 +59,9 @@ static void admin_read_server(struct snapshot *into, const struct app *app)
     into->conns_active += thread.conns_active;
     into->conns_total += thread.conns_total;
     into->refused += server.refused - app->base.refused;
-    into->uring_enters += engine.enters - app->base.enters;
-    into->uring_sqes += engine.sqes - app->base.sqes;
-    into->uring_cq_overflows += engine.cq_overflows - app->base.cq_overflows;
+#define XX(name, help) into->engine.name += engine.name - app->base.engine.name;
+    SNAPSHOT_ENGINE(XX)
+#undef XX
 }
 
 static void admin_visit_collect(struct snapshot *into, const struct app *app)
@@ -67,8 +76,6 @@ static void admin_visit_collect(struct snapshot *into, const struct app *app)
 
 static void admin_visit_reset(struct app *app)
 {
-    struct weir_engine_stats engine = { .size = sizeof engine };
-    weir_engine_stats(app->engine, &engine);
     struct weir_server_stats server = { .size = sizeof server };
     weir_server_stats(app->server, &server);
     app->base = (struct app_base){
@@ -76,10 +83,8 @@ static void admin_visit_reset(struct app *app)
         .handed_over = server.handed_over,
         .taken_over = server.taken_over,
         .refused = server.refused,
-        .enters = engine.enters,
-        .sqes = engine.sqes,
-        .cq_overflows = engine.cq_overflows,
     };
+    admin_read_engine(&app->base.engine, app);
     stats_reset(&app->stats);
     journal_reset(&app->journal);
     app->seq = 0;

@@ -33,7 +33,8 @@ struct mock {
 
 /* Counters of engine and server at the last reset, which cannot be set back themselves. */
 struct app_base {
-    uint64_t conns, handed_over, taken_over, refused, enters, sqes, cq_overflows;
+    uint64_t conns, handed_over, taken_over, refused;
+    struct snapshot_engine engine;
 };
 
 struct app {

@@ -150,9 +150,13 @@ void metrics_write(struct text *text, const struct snapshot *snapshot)
     metrics_counter(text, "mock_connections_total", snapshot->conns_total, "Accepted connections.");
     metrics_counter(text, "mock_journal_dropped_total", snapshot->journal_dropped,
                     "Journal records overwritten by later ones.");
-    metrics_counter(text, "mock_uring_enters_total", snapshot->uring_enters, "Kernel entries.");
-    metrics_counter(text, "mock_uring_sqes_total", snapshot->uring_sqes, "Operations submitted.");
-    metrics_counter(text, "mock_uring_cq_overflow_total", snapshot->uring_cq_overflows,
+    metrics_counter(text, "mock_uring_enters_total", snapshot->engine.enters, "Kernel entries.");
+    metrics_counter(text, "mock_uring_sqes_total", snapshot->engine.sqes, "Operations submitted.");
+    metrics_counter(text, "mock_uring_cq_overflow_total", snapshot->engine.cq_overflows,
                     "Passes that found the completion queue overflowed.");
+#define XX(name, help)                                                                             \
+    metrics_counter(text, "weir_engine_" #name "_total", snapshot->engine.name, help);
+    SNAPSHOT_ENGINE(XX)
+#undef XX
     metrics_process(text, snapshot);
 }

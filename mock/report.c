@@ -120,9 +120,16 @@ void report_write(struct text *text, const struct snapshot *snapshot)
                 "\"journal\":{\"capacity\":%" PRIu64 ",\"recorded\":%" PRIu64
                 ",\"dropped\":%" PRIu64 "},",
                 snapshot->journal_capacity, snapshot->journal_recorded, snapshot->journal_dropped);
+    text_printf(text, "\"engine\":{");
+    const char *comma = "";
+#define XX(name, help)                                                                             \
+    text_printf(text, "%s\"" #name "\":%" PRIu64, comma, snapshot->engine.name);                   \
+    comma = ",";
+    SNAPSHOT_ENGINE(XX)
+#undef XX
     text_printf(text,
-                "\"uring\":{\"enters\":%" PRIu64 ",\"sqes\":%" PRIu64 ",\"cq_overflows\":%" PRIu64
+                "},\"uring\":{\"enters\":%" PRIu64 ",\"sqes\":%" PRIu64 ",\"cq_overflows\":%" PRIu64
                 "},\"process\":{\"cpu_s\":%.6f,\"resident_bytes\":%" PRIu64 "}}",
-                snapshot->uring_enters, snapshot->uring_sqes, snapshot->uring_cq_overflows,
+                snapshot->engine.enters, snapshot->engine.sqes, snapshot->engine.cq_overflows,
                 snapshot->cpu_s, snapshot->resident_bytes);
 }

@@ -149,9 +149,10 @@ static void fill(struct snapshot *snapshot)
         .conns_active = 4,
         .conns_total = 5,
         .refused = 6,
-        .uring_enters = 7,
-        .uring_sqes = 8,
-        .uring_cq_overflows = 9,
+        .engine.enters = 7,
+        .engine.sqes = 8,
+        .engine.cq_overflows = 9,
+        .engine.spins = 10,
         .journal_dropped = 10,
         .limiter = { .max = 100, .active = 100, .waiting = 11 },
         .cpu_s = 1.25,
@@ -205,6 +206,9 @@ static void test_values(void **state)
     expect(&scrape, "mock_uring_enters_total", 7);
     expect(&scrape, "mock_uring_sqes_total", 8);
     expect(&scrape, "mock_uring_cq_overflow_total", 9);
+    expect(&scrape, "weir_engine_enters_total", 7);
+    expect(&scrape, "weir_engine_spins_total", 10);
+    expect(&scrape, "weir_engine_zc_copied_total", 0);
     expect(&scrape, "mock_journal_dropped_total", 10);
     expect(&scrape, "process_cpu_seconds_total", 1.25);
     expect(&scrape, "process_resident_memory_bytes", 1 << 20);
