@@ -3,8 +3,8 @@
  * floor-knock: one request on each connection. Connects, asks, reads the answer to its declared
  * end, closes, and connects again; a fixed number of connections at a time, one thread, epoll.
  *
- * It closes with a reset: a port that was closed in order would rest for a minute, and a run of some
- * seconds would use up all there are.
+ * It closes with a reset: a port that was closed in order would rest for a minute, and a run of
+ * some seconds would use up all there are.
  */
 #include "floor.h"
 
