@@ -87,12 +87,16 @@ static void close_join(struct weir_conn *conn)
     /*
      * Borrowed bytes that the peer has not acknowledged: closed now, the socket would be the
      * kernel's alone, for minutes if the peer does not read, and no drain or close could cut that
-     * short. The peer sees our end all the same (a result that says it is gone changes nothing).
+     * short. The peer sees our end all the same (a result that says it is gone changes nothing),
+     * and is reset when it takes too long to read on.
      */
-    if (conn->zc_held > 0 && !conn->reset)
-        (void)weir_sock_shutdown_send(conn->engine, conn->fd);
-    else
+    if (conn->zc_held == 0 || conn->reset) {
         weir_ready_push(&conn->engine->ready, &conn->end);
+        return;
+    }
+    (void)weir_sock_shutdown_send(conn->engine, conn->fd);
+    if (conn->deadline_ns == 0)
+        weir_conn_set_deadline(conn, conn->engine->now_ns + WEIR_ZC_HELD_NS);
 }
 
 void weir_conn_close(struct weir_conn *conn, int err, bool reset)
@@ -386,14 +390,16 @@ static void conn_on_timer(struct weir_timer *timer, void *ctx)
 {
     struct weir_conn *conn = ctx;
     (void)timer;
-    if (conn->deadline_ns == 0 || conn->state == WEIR_CONN_CLOSING)
+    if (conn->deadline_ns == 0)
         return;
     if (conn->deadline_ns > conn->engine->now_ns) {
         weir_timer_set(conn->engine, &conn->timer, conn->deadline_ns);
         return;
     }
     conn->deadline_ns = 0;
-    if (conn->state == WEIR_CONN_LINGERING)
+    if (conn->state == WEIR_CONN_CLOSING)
+        weir_conn_close(conn, conn->err, true); /* its zero-copy sends were waited for */
+    else if (conn->state == WEIR_CONN_LINGERING)
         weir_conn_close(conn, conn->err, false); /* it had its chance to read what we sent */
     else
         conn->handler->on_timeout(conn);

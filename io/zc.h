@@ -24,6 +24,9 @@ struct weir_conn;
 /* The longest wait, in large sends, between two tries, when all peers are local. */
 #define WEIR_ZC_SKIP_MAX 65536u
 
+/* So long an ended connection waits for its peer to read what the kernel must not lose. */
+#define WEIR_ZC_HELD_NS 60000000000u
+
 /* What a listener knows about its peers. All zeros = nothing yet: the first is a try. */
 struct weir_zc_policy {
     uint32_t skip;      /* large sends to be copied before the next try */

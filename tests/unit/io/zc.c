@@ -170,13 +170,39 @@ static void test_closed_meanwhile(void **state)
     rig_close(engine);
 }
 
+/* An end in order waits for the peer to read, but not for ever. */
+static void test_held_too_long(void **state)
+{
+    (void)state;
+    struct weir_engine_config cfg = rig_config();
+    struct weir_engine *engine = rig_open(&cfg);
+    struct rig_session s = { 0 };
+    struct rig_peer peer;
+    struct weir_zc_policy policy = { 0 };
+    struct owner owner;
+    rig_join(&s, &peer, engine, 4096);
+    s.conn->zc = &policy;
+    borrow(&s, &owner, WEIR_ZC_BYTES_MIN);
+    RIG_RUN_UNTIL(engine, s.conn->out.bytes == 0 || s.seen[RIG_SENT] > 0);
+    struct weir_conn *conn = s.conn;
+    weir_conn_close(conn, 0, false);
+    RIG_RUN_UNTIL(engine, s.seen[RIG_CLOSED] > 0 || conn->deadline_ns > 0);
+    assert_int_equal(s.seen[RIG_CLOSED], 0); /* the peer has not read it */
+    assert_true(conn->deadline_ns > engine->now_ns + WEIR_ZC_HELD_NS / 2);
+    weir_conn_set_deadline(conn, engine->now_ns + RIG_MS);
+    rig_run_until_closed(engine, &s);
+    RIG_RUN_UNTIL(engine, owner.freed == 1);
+    close(peer.fd);
+    rig_close(engine);
+}
+
 int main(void)
 {
     body_fill();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policy),           cmocka_unit_test(test_loopback),
         cmocka_unit_test(test_refused),          cmocka_unit_test(test_behind_a_head),
-        cmocka_unit_test(test_closed_meanwhile),
+        cmocka_unit_test(test_closed_meanwhile), cmocka_unit_test(test_held_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
