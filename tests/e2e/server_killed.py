@@ -8,7 +8,7 @@ from lib import BENCH, Mock, at_least, at_most, bench, check, equal, test
 
 CONNECTIONS = 16
 # What can become of a request that was under way. One that could not even connect is refused.
-CUT_OFF = {"reset", "truncated", "closed_before_response"}
+CUT_OFF = {"reset", "truncated", "closed_before_response", "connect_other"}  # the last: between the handshake and the look at it
 
 
 def load(url, *options):
@@ -82,8 +82,7 @@ def restarted_in_place():
     under_load(again, "/api/health", 300)
     run = report(program)
     at_least(run["status"]["200"], 600, "answers of both lives")
-    # connect_other: the end came between the handshake and the look at it.
-    check(set(run.kinds()) <= CUT_OFF | {"connect_refused", "connect_other"}, f"kinds of errors: {run.kinds()}")
+    check(set(run.kinds()) <= CUT_OFF | {"connect_refused"}, f"kinds of errors: {run.kinds()}")
     at_most(sum(run.kinds().get(kind, 0) for kind in CUT_OFF), 4 * CONNECTIONS, "requests cut off")
     again.stop()
 
