@@ -52,8 +52,7 @@ static void test_hit_tells_the_same(void **state)
     (void)state;
     const char *const heads[] = {
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /api/infer?x=1 HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: "
-        "7\r\nA:\r\n\r\n{\"a\":1}",
+        "POST /a?x=1 HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 7\r\nA:\r\n\r\n{\"a\":1}",
         "GET http://h:1/p HTTP/1.1\r\nHost: h:1\r\nConnection: close\r\n\r\nGET",
         "GET / HTTP/1.0\r\n\r\n",
     };
