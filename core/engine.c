@@ -340,7 +340,8 @@ static int wait_for_work(struct weir_engine *engine, uint64_t deadline_ns)
         ring->abilities & WEIR_RING_SPIN ? weir_sched_spin_ns(&engine->sched, until_ns) : 0;
     if (spin_ns > 0) {
         int rc = ring->ops->unsubmitted(ring) ? enter(engine, NULL) : 0;
-        if (rc < 0 || ring->ops->peek(ring, &cqe) > 0)
+        /* What the kernel did not take is what the wait would be for: the next pass tries again. */
+        if (rc < 0 || ring->ops->peek(ring, &cqe) > 0 || ring->ops->unsubmitted(ring))
             return rc;
         engine->stats.spins++;
         bool hit = spin(engine, begin_ns + spin_ns);

@@ -285,7 +285,7 @@ static int ring_open(struct weir_engine *engine, const struct weir_engine_config
         rcfg.send_bytes = (uint64_t)engine->chunks.stride * engine->chunks.count;
     }
     int rc = ring_type(cfg)->open(&engine->ring, &engine->arena, &rcfg);
-    bool forbidden = rc == -ENOSYS || rc == -EPERM || rc == WEIR_E_UNSUPPORTED;
+    bool forbidden = rc == -ENOSYS || rc == -EPERM || rc == -EACCES || rc == WEIR_E_UNSUPPORTED;
     if (forbidden && cfg->ring == WEIR_RING_AUTO && cfg->napi_ns == 0 && !cfg->send_register) {
         snprintf(engine->fallback, sizeof engine->fallback, "%s", weir_error_text());
         rc = weir_ring_epoll.open(&engine->ring, &engine->arena, &rcfg);

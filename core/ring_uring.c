@@ -307,7 +307,8 @@ static int uring_pollable(struct weir_ring *ring)
     struct weir_uring *u = weir_uring_of(ring);
     if (u->event_fd >= 0)
         return u->event_fd;
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* Set from the start: work that was deferred before now is not announced again. */
+    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return -errno;
     int rc = io_uring_register_eventfd(&u->ring, fd);

@@ -55,7 +55,8 @@ static void zc_free(struct weir_engine *engine, struct zc *z)
 static void zc_sent(struct zc *z, const struct weir_done *done)
 {
     /* Whatever refuses this way of sending says nothing about the connection. */
-    bool refused = done->res == -EOPNOTSUPP || done->res == -ENOMEM || done->res == -EINVAL;
+    bool refused = done->res == -EOPNOTSUPP || done->res == -ENOMEM || done->res == -EINVAL ||
+                   done->res == -EFAULT;
     z->sent = true;
     if (refused)
         weir_zc_policy_report(z->policy, true);

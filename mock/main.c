@@ -297,8 +297,12 @@ static void life_catch_crashes(struct life *life)
     struct sigaction action = { .sa_handler = life_on_crash,
                                 .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
     crash_life = life;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        sigaction(signals[i], &action, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        struct sigaction before;
+        /* A sanitizer's own handler tells more. */
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            sigaction(signals[i], &action, NULL);
+    }
 }
 
 static int life_run(struct life *life)

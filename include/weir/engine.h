@@ -29,7 +29,8 @@ enum weir_ring_kind {
 enum weir_wait {
     /** spins, at most 50 us, while the next completion is likely to come within that; else sleeps (default) */
     WEIR_WAIT_ADAPTIVE,
-    WEIR_WAIT_SPIN, /**< never sleeps: one CPU is the engine's alone */
+    /** never sleeps: one CPU is the engine's alone. A signal ends no wait then: use weir_engine_stop() in its handler */
+    WEIR_WAIT_SPIN,
     WEIR_WAIT_SLEEP /**< never spins */
 };
 
@@ -87,7 +88,7 @@ WEIR_API WEIR_MUST_USE int weir_parse_ring_features(const char **out, const char
  * Errors (weir_error_text() names cause and cure; *out is NULL, nothing is left behind):
  *   -EINVAL              a field of cfg
  *   -ENOSYS              no io_uring in this kernel, or hidden by seccomp (not with WEIR_RING_AUTO)
- *   -EPERM               io_uring forbidden: sysctl kernel.io_uring_disabled, or a container's seccomp profile (nor this)
+ *   -EPERM, -EACCES      io_uring forbidden: sysctl kernel.io_uring_disabled, or a container's seccomp profile (nor this)
  *   -ENOMEM              memory, cgroup or locked-memory limit (the ring itself counts for unprivileged users)
  *   -EMFILE, -ENFILE     no descriptor
  *   WEIR_E_UNSUPPORTED   the kernel is older than 6.1 (nor this), or has no NAPI busy polling

@@ -420,6 +420,82 @@ static void test_host_loop(void **state)
     rig_close(engine);
 }
 
+/* What was pending before anybody asked for the descriptor is not announced again: it is set. */
+static void test_host_asks_late(void **state)
+{
+    struct weir_engine_config cfg = rig_config();
+    cfg.ring = *(enum weir_ring_kind *)*state;
+    struct rig_session s = { .echo = true, .close_on_eof = true };
+    struct rig_peer peer;
+    struct weir_engine *engine = rig_open(&cfg);
+    rig_join(&s, &peer, engine, 0);
+    assert_int_equal(weir_engine_run_once(engine, 0), 0); /* everything is armed */
+    assert_true(rig_peer_write(&peer, 1));
+    int fd = weir_engine_fd(engine);
+    assert_true(fd >= 0);
+    for (uint64_t end = 1; end <= 3; end++) {
+        rig_peer_write(&peer, end);
+        while (peer.read < end) {
+            assert_true(readable(fd, 5000));
+            drive(engine, fd);
+            rig_peer_read(&peer);
+        }
+    }
+    close(peer.fd);
+    while (s.seen[RIG_CLOSED] == 0) {
+        assert_true(readable(fd, 5000));
+        drive(engine, fd);
+    }
+    rig_close(engine);
+}
+
+/* ---- Refused for now --------------------------------------------------------------------- */
+
+static const struct weir_ring_ops *real_ops;
+static struct weir_ring_ops refusing_ops;
+static unsigned refusals;
+
+/* An entry that takes nothing, as under a shortage of memory, and the next time goes on. */
+static int enter_refusing(struct weir_ring *ring, const struct weir_ring_wait *wait)
+{
+    if (wait == NULL && refusals > 0 && real_ops->unsubmitted(ring)) {
+        refusals--;
+        return 0;
+    }
+    return real_ops->enter(ring, wait);
+}
+
+/* A spinning engine tries again what was not taken: nothing else would ever complete. */
+static void test_spinner_retries(void **state)
+{
+    (void)state;
+    struct weir_engine_config cfg = rig_config();
+    struct rig_session s = { 0 };
+    struct rig_peer peer;
+    cfg.wait = WEIR_WAIT_SPIN;
+    struct weir_engine *engine = rig_open(&cfg);
+    rig_join(&s, &peer, engine, 0);
+    assert_int_equal(weir_engine_run_once(engine, 0), 0);
+    real_ops = engine->ring->ops;
+    refusing_ops = *real_ops;
+    refusing_ops.enter = enter_refusing;
+    engine->ring->ops = &refusing_ops;
+    rig_send(&s, 100);
+    refusals = 2;
+    /* Without an end to the wait: it is over when the peer has its bytes, or never. */
+    for (unsigned i = 0; i < 10 && peer.read < 100; i++) {
+        assert_int_equal(weir_engine_run_once(engine, i < 4 ? UINT64_MAX : RIG_MS), 0);
+        rig_peer_read(&peer);
+    }
+    assert_int_equal(peer.read, 100);
+    assert_int_equal(refusals, 0);
+    engine->ring->ops = real_ops;
+    weir_conn_close(s.conn, 0, false);
+    rig_run_until_closed(engine, &s);
+    close(peer.fd);
+    rig_close(engine);
+}
+
 /* ---- Features ---------------------------------------------------------------------------- */
 
 static void echo_without(const char *features)
@@ -484,6 +560,9 @@ int main(void)
         cmocka_unit_test(test_holds),
         cmocka_unit_test_prestate(test_host_loop, &kinds[0]),
         cmocka_unit_test_prestate(test_host_loop, &kinds[1]),
+        cmocka_unit_test_prestate(test_host_asks_late, &kinds[0]),
+        cmocka_unit_test_prestate(test_host_asks_late, &kinds[1]),
+        cmocka_unit_test(test_spinner_retries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
