@@ -13,6 +13,14 @@ void weir_assert_set_context(void (*print)(void *arg), void *arg)
     context_arg = arg;
 }
 
+void weir_assert_clear_context(const void *arg)
+{
+    if (context_arg != arg)
+        return;
+    context_print = NULL;
+    context_arg = NULL;
+}
+
 _Noreturn void weir_assert_failed(const char *expression, const char *file, int line)
 {
     fprintf(stderr, "weir: assertion failed: %s at %s:%d\n", expression, file, line);

@@ -18,8 +18,11 @@
 /* Print what failed, the context registered by weir_assert_set_context(), and abort. */
 _Noreturn void weir_assert_failed(const char *expression, const char *file, int line);
 
-/* `print` is called once before the abort, on the failing thread; NULL removes it. Per thread. */
+/* `print` is called once before the abort, on the failing thread. Per thread, the last one set. */
 void weir_assert_set_context(void (*print)(void *arg), void *arg);
+
+/* Forget the context if it is the one of `arg`. */
+void weir_assert_clear_context(const void *arg);
 
 #ifdef WEIR_NO_ASSERT
 /* For measuring what the assertions cost, nothing else: see README. */

@@ -124,9 +124,9 @@ void weir_op_accept(struct weir_engine *engine, struct weir_slot *slot, int fd, 
     engine->ring->ops->accept(engine->ring, fd, multi, op_begin(engine, slot, WEIR_OP_ACCEPT));
 }
 
-void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd)
+void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd, bool multi)
 {
-    engine->ring->ops->recv_multi(engine->ring, fd, op_begin(engine, slot, WEIR_OP_RECV));
+    engine->ring->ops->recv(engine->ring, fd, multi, op_begin(engine, slot, WEIR_OP_RECV));
 }
 
 void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd,

@@ -361,7 +361,7 @@ int weir_engine_close(struct weir_engine *engine)
     WEIR_ASSERT(engine->depth == 0);
     if (engine->owners > 0 || engine->slots.used > 1)
         return -EBUSY;
-    weir_assert_set_context(NULL, NULL);
+    weir_assert_clear_context(engine);
     if (engine->host_fd >= 0) {
         close(engine->host_fd);
         close(engine->timer_fd);

@@ -10,8 +10,8 @@ int weir_mailbox_open(struct weir_mailbox *mailbox)
 {
     *mailbox = (struct weir_mailbox){ .doorbell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
     if (mailbox->doorbell_fd < 0)
-        return weir_fail(-errno, "no file descriptor for the engine's doorbell: %s (ulimit -n)",
-                         weir_err_name(-errno));
+        return weir_fail(-errno, "the engine's doorbell, an eventfd: %s%s", weir_err_name(-errno),
+                         errno == EMFILE ? " (ulimit -n)" : "");
     return 0;
 }
 

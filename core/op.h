@@ -78,7 +78,7 @@ void weir_slot_put_zc(struct weir_engine *engine, struct weir_slot *slot);
 #define WEIR_ZC_COPIED_FLAG (1u << 31)
 
 void weir_op_accept(struct weir_engine *engine, struct weir_slot *slot, int fd, bool multi);
-void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd);
+void weir_op_recv(struct weir_engine *engine, struct weir_slot *slot, int fd, bool multi);
 void weir_op_send(struct weir_engine *engine, struct weir_slot *slot, int fd,
                   struct weir_slice data);
 void weir_op_sendmsg(struct weir_engine *engine, struct weir_slot *slot, int fd,

@@ -13,10 +13,10 @@
  *   - Memory an operation reads (addresses, message headers and their vectors) must stay valid
  *     until the next enter returns that leaves nothing unsubmitted; data to send, until the
  *     completion; data of a zero-copy send, until its notification.
- *   - A multiple accept and recv_multi go on by themselves; any error, end of file, lack of buffers
- *     or a full completion queue ends them, and only the missing WEIR_CQE_MORE says so: a last
- *     completion can carry data.
- *   - recv_multi takes a buffer from the pool for every completion with data (WEIR_CQE_BUFFER,
+ *   - A multiple accept or receive goes on by itself; any error, end of file, lack of buffers or a
+ *     full completion queue ends it, and only the missing WEIR_CQE_MORE says so: a last completion
+ *     can carry data.
+ *   - A receive takes a buffer from the pool for every completion with data (WEIR_CQE_BUFFER,
  *     index in the upper 16 bits of flags); a completion without data may bring one, too. It is
  *     given back by buf_put() and usable again after buf_commit().
  *   - Completions of one operation come in order. A cancel's completion may come before its
@@ -100,7 +100,8 @@ struct weir_ring_ops {
     void (*close)(struct weir_ring *ring);
     /* multi: goes on accepting; else one connection and done. */
     void (*accept)(struct weir_ring *ring, int fd, bool multi, uint64_t user_data);
-    void (*recv_multi)(struct weir_ring *ring, int fd, uint64_t user_data);
+    /* multi: goes on receiving; else one completion and done. */
+    void (*recv)(struct weir_ring *ring, int fd, bool multi, uint64_t user_data);
     void (*read)(struct weir_ring *ring, int fd, void *data, uint32_t bytes, uint64_t user_data);
     void (*send)(struct weir_ring *ring, int fd, struct weir_slice data, uint64_t user_data);
     void (*sendmsg)(struct weir_ring *ring, int fd, const struct msghdr *msg, uint64_t user_data);

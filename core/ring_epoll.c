@@ -117,9 +117,9 @@ static void epoll_accept(struct weir_ring *ring, int fd, bool multi, uint64_t us
     queue_push(ring, WEIR_EPOLL_ACCEPT, fd, user_data)->multi = multi;
 }
 
-static void epoll_recv_multi(struct weir_ring *ring, int fd, uint64_t user_data)
+static void epoll_recv(struct weir_ring *ring, int fd, bool multi, uint64_t user_data)
 {
-    (void)queue_push(ring, WEIR_EPOLL_RECV, fd, user_data);
+    queue_push(ring, WEIR_EPOLL_RECV, fd, user_data)->multi = multi;
 }
 
 static void epoll_read(struct weir_ring *ring, int fd, void *data, uint32_t bytes,
@@ -384,7 +384,7 @@ static const struct weir_ring_ops epoll_ops = {
     .name = "epoll",
     .close = epoll_close,
     .accept = epoll_accept,
-    .recv_multi = epoll_recv_multi,
+    .recv = epoll_recv,
     .read = epoll_read,
     .send = epoll_send,
     .sendmsg = epoll_sendmsg,

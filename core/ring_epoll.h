@@ -47,7 +47,7 @@ struct weir_epoll_op {
     uint64_t user_data;
     int fd;
     uint8_t kind;
-    bool multi;   /* accept: goes on */
+    bool multi;   /* accept and receive: goes on */
     bool begun;   /* connect: on its way */
     uint8_t kept; /* sendmsg: parts that were copied; 0: `msg` is the caller's */
     union {

@@ -212,7 +212,7 @@ static enum step step_accept(struct weir_epoll *e, const struct weir_epoll_op *o
  */
 static enum step step_recv(struct weir_epoll *e, const struct weir_epoll_op *op)
 {
-    const struct weir_epoll_fd *f = &e->fds[op->fd];
+    struct weir_epoll_fd *f = &e->fds[op->fd];
     for (unsigned i = 0; i < RECV_BURST && !weir_epoll_full(e); i++) {
         if (e->bufs_free_count == 0)
             return step_end(e, op, -ENOBUFS);
@@ -222,8 +222,14 @@ static enum step step_recv(struct weir_epoll *e, const struct weir_epoll_op *op)
         if (n <= 0)
             return step_result(e, op, n);
         e->bufs_free_count--;
-        post(e, op, (int)n, WEIR_CQE_BUFFER | WEIR_CQE_MORE | index << WEIR_CQE_BUF_SHIFT);
-        if ((size_t)n < e->buf_bytes && (f->flags & (FD_TCP | FD_ENDING)) == FD_TCP)
+        bool empty = (size_t)n < e->buf_bytes && (f->flags & (FD_TCP | FD_ENDING)) == FD_TCP;
+        post(e, op, (int)n,
+             WEIR_CQE_BUFFER | (op->multi ? WEIR_CQE_MORE : 0) | index << WEIR_CQE_BUF_SHIFT);
+        if (!op->multi) {
+            f->blocked |= empty ? BIT_IN : 0;
+            return STEP_DONE;
+        }
+        if (empty)
             return STEP_WAIT;
     }
     return STEP_MORE;

@@ -100,10 +100,13 @@ static void uring_accept(struct weir_ring *ring, int fd, bool multi, uint64_t us
     sqe->user_data = user_data;
 }
 
-static void uring_recv_multi(struct weir_ring *ring, int fd, uint64_t user_data)
+static void uring_recv(struct weir_ring *ring, int fd, bool multi, uint64_t user_data)
 {
     struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    /* A length of 0: as much as the buffer holds that the kernel picks. */
+    io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    if (multi)
+        sqe->ioprio |= IORING_RECV_MULTISHOT;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = WEIR_URING_BUF_GROUP;
     sqe->user_data = user_data;
@@ -355,7 +358,7 @@ const struct weir_ring_ops weir_uring_ops = {
     .name = "io_uring",
     .close = uring_close,
     .accept = uring_accept,
-    .recv_multi = uring_recv_multi,
+    .recv = uring_recv,
     .read = uring_read,
     .send = uring_send,
     .sendmsg = uring_sendmsg,

@@ -60,10 +60,10 @@ static int bufs_open(struct weir_uring *u, const struct weir_ring_config *cfg)
                                     .bgid = WEIR_URING_BUF_GROUP };
     int rc = io_uring_register_buf_ring(&u->ring, &reg, 0);
     if (rc < 0)
-        return weir_fail(
-            rc == -EINVAL ? WEIR_E_UNSUPPORTED : rc,
-            "registering %u receive buffers failed: %s (Linux 5.19 or newer is needed)",
-            cfg->bufs_count, weir_err_name(rc));
+        return weir_fail(rc == -EINVAL ? WEIR_E_UNSUPPORTED : rc,
+                         "registering %u receive buffers failed: %s%s", cfg->bufs_count,
+                         weir_err_name(rc),
+                         rc == -EINVAL ? " (Linux 5.19 or newer is needed)" : "");
     io_uring_buf_ring_init(u->buf_ring);
     for (uint32_t i = 0; i < cfg->bufs_count; i++)
         u->base.ops->buf_put(&u->base, i);
@@ -357,7 +357,7 @@ static int test_expect(struct weir_uring *u, uint64_t user_data, int res, bool m
 static int test_receive(struct weir_uring *u, const struct weir_ring_config *cfg, const int fds[2])
 {
     const struct weir_ring_ops *ops = u->base.ops;
-    ops->recv_multi(&u->base, fds[0], TEST_RECV);
+    ops->recv(&u->base, fds[0], true, TEST_RECV);
     int rc = ops->enter(&u->base, NULL);
     if (rc < 0)
         return rc;

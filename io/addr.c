@@ -104,7 +104,8 @@ int weir_addr_resolve(struct weir_addr *out, struct weir_slice host, uint16_t po
     struct addrinfo *list = NULL;
     int rc = getaddrinfo(name, service, &hints, &list);
     if (rc != 0)
-        return weir_fail(WEIR_E_CONNECT, "'%s' does not resolve: %s", name, gai_strerror(rc));
+        return weir_fail(rc == EAI_MEMORY ? -ENOMEM : WEIR_E_CONNECT, "'%s' does not resolve: %s",
+                         name, gai_strerror(rc));
     WEIR_ASSERT(list->ai_addrlen <= sizeof out->storage);
     *out = (struct weir_addr){ .bytes = list->ai_addrlen };
     memcpy(&out->storage, list->ai_addr, list->ai_addrlen);

@@ -16,8 +16,10 @@
  *   -> CLOSING      weir_conn_close(), the only place
  *   -> free         conn_end(), from the ready list, when nothing is in flight
  *
- * OPEN:      a receive is armed, or recv_paused, or eof: exactly as conn_check() says. At most one
- *            send in flight.
+ * OPEN:      a receive is armed, or recv_paused, or eof, or finishing: exactly as conn_check()
+ *            says. At most one send in flight. The first receive of an accepted connection is a
+ *            single one: when it brings the only request, and that is answered at once, nothing is
+ *            left to be cancelled (2 of 26 us of CPU time for a connection with one request).
  * LINGERING: our direction is shut down; input is dropped until the peer ends, or the bytes or the
  *            time are up.
  * CLOSING:   one cancel was queued if anything was in flight; nothing is queued any more;
@@ -47,16 +49,25 @@ static void conn_check(const struct weir_conn *conn)
     WEIR_DEBUG_ASSERT(conn->sent_bytes <= conn->queued_bytes);
     WEIR_DEBUG_ASSERT(!conn->send_inflight || conn->sending_bytes > 0);
     if (conn->state == WEIR_CONN_OPEN)
-        WEIR_DEBUG_ASSERT(conn->recv_armed || conn->recv_paused || conn->eof);
+        WEIR_DEBUG_ASSERT(conn->recv_armed || conn->recv_paused || conn->eof || conn->finishing);
     (void)conn;
 }
 
-static void recv_arm(struct weir_conn *conn)
+static void recv_arm(struct weir_conn *conn, bool multi)
 {
     WEIR_ASSERT(!conn->recv_armed);
     conn->recv_armed = true;
     conn->rearmed = conn->pausing;
-    weir_op_recv(conn->engine, &conn->slot, conn->fd);
+    weir_op_recv(conn->engine, &conn->slot, conn->fd, multi);
+}
+
+/* Shall there be a receive, and is none armed? */
+static bool recv_missing(const struct weir_conn *conn)
+{
+    if (conn->recv_armed || conn->recv_paused || conn->eof)
+        return false;
+    return conn->state == WEIR_CONN_LINGERING ||
+           (conn->state == WEIR_CONN_OPEN && !conn->finishing);
 }
 
 /* ---- Ending ------------------------------------------------------------------------------ */
@@ -131,7 +142,7 @@ static void finish_now(struct weir_conn *conn)
     conn->recv_paused = false;
     weir_conn_set_deadline(conn, conn->linger_ns == 0 ? 0 : conn->engine->now_ns + conn->linger_ns);
     if (!conn->recv_armed)
-        recv_arm(conn);
+        recv_arm(conn, true);
 }
 
 void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger *linger)
@@ -235,9 +246,8 @@ static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot,
     }
     /* Whatever the result was: without a last flag the kernel goes on, with it nobody does but we.
      */
-    if (done->last && !conn->recv_armed && !conn->recv_paused && !conn->eof &&
-        conn->state != WEIR_CONN_CLOSING)
-        recv_arm(conn);
+    if (done->last && recv_missing(conn))
+        recv_arm(conn, true);
     conn_check(conn);
 }
 
@@ -265,9 +275,8 @@ void weir_conn_resume(struct weir_conn *conn)
         return;
     conn->recv_paused = false;
     /* While the cancelled receive is still on its way, its last completion arms the next one. */
-    if (!conn->recv_armed && !conn->eof &&
-        (conn->state == WEIR_CONN_OPEN || conn->state == WEIR_CONN_LINGERING))
-        recv_arm(conn);
+    if (recv_missing(conn))
+        recv_arm(conn, true);
 }
 
 static void conn_on_cancel(struct weir_engine *engine, struct weir_slot *slot,
@@ -422,7 +431,7 @@ static void conn_on_connect(struct weir_engine *engine, struct weir_slot *slot,
     engine->stats.connected++;
     conn->state = WEIR_CONN_OPEN;
     conn->deadline_ns = 0;
-    recv_arm(conn);
+    recv_arm(conn, true);
     conn->handler->on_open(conn);
     conn_check(conn);
 }
@@ -459,7 +468,7 @@ struct weir_conn *weir_conn_accept(struct weir_engine *engine, int fd,
     conn->fd = fd;
     conn->state = WEIR_CONN_OPEN;
     engine->stats.accepted++;
-    recv_arm(conn);
+    recv_arm(conn, false);
     return conn;
 }
 

@@ -359,12 +359,13 @@ int app_close(struct app *app)
     int err = 0;
     if (app->server != NULL)
         err = weir_server_close(app->server);
-    if (app->engine != NULL) {
-        int engine_err = weir_engine_close(app->engine);
+    app->server = NULL;
+    struct weir_engine *engine = app->engine;
+    app->engine = NULL; /* before it is gone: a crash handler reads it */
+    if (engine != NULL) {
+        int engine_err = weir_engine_close(engine);
         err = err < 0 ? err : engine_err;
     }
-    app->server = NULL;
-    app->engine = NULL;
     request_pool_close(&app->pool);
     admin_close(&app->admin);
     stats_close(&app->stats);

@@ -285,7 +285,7 @@ static void life_on_crash(int signal_number)
 {
     static const char text[] = "weir-mock: crashed; last completions of each thread:\n";
     if (write(STDERR_FILENO, text, sizeof text - 1) > 0)
-        for (uint32_t i = 0; i < crash_life->started_count; i++)
+        for (uint32_t i = 0; crash_life != NULL && i < crash_life->started_count; i++)
             if (crash_life->apps[i]->engine != NULL)
                 weir_engine_trace(crash_life->apps[i]->engine, STDERR_FILENO);
     raise(signal_number);
@@ -316,6 +316,7 @@ static int life_run(struct life *life)
     int err = life_start_workers(life);
     if (err == 0)
         life_wait(life);
+    crash_life = NULL;
     life_close(life);
     return err == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -136,17 +136,6 @@ run_wrk() { # TABLE CELL SUBJECT ROUND SERVER
     record "$1" "$2" "$3" "$4" "$json"
 }
 
-# In the order of a round: the list, turned by one place each time.
-rotated() { # ROUND ITEM...
-    local round=$1
-    shift
-    local i n=$#
-    for ((i = 0; i < n; i++)); do
-        local at=$(((i + round) % n + 1))
-        echo "${!at}"
-    done
-}
-
 # ---- Tables ---------------------------------------------------------------------------------------------
 
 table_modelled() {

@@ -1,157 +1,205 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The arithmetic of perf/engine.sh.
+"""The arithmetic of perf/engine.sh: reads what the programs said, prints the tables, writes results.json.
 
-    engine_report.py pace ADDRESS RATE SECONDS     RATE requests/s on one connection, by the clock; 0 = only wait
-    engine_report.py report DIR [quick]            DIR/records.tsv -> tables and DIR/results.json
+    engine_report.py DIR [quick]     DIR/records.tsv and DIR/env.txt -> tables and DIR/results.json
 """
 
 import json
 import os
-import socket
 import sys
-import time
 
-from tables import Bars, Spread, print_table, read_records, spread_of
+from tables import Bars, Spread, print_table, read_env, read_records, spread_of
 
-
-def pace(address, rate, seconds):
-    begin = time.monotonic()
-    if rate == 0:
-        time.sleep(seconds)
-        return
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as conn:
-        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for i in range(int(rate * seconds)):
-            time.sleep(max(0.0, begin + i / rate - time.monotonic()))
-            conn.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            if not conn.recv(4096).startswith(b"HTTP/1.1 200 "):
-                sys.exit("engine_report.py: expected 200")
+RATE = "requests_per_s"
+SERVER_US = "server_cpu_us_per_request"
 
 
-def ratio(over, under, key="requests_per_s"):
+def ratio(over, under, key=RATE):
     """Of each round, as only runs that were neighbours in time are compared."""
     return Spread(a[key] / b[key] for a, b in zip(over, under))
 
 
-def waiting(cells, bars):
+def spreads(runs, names, key, form):
+    return [spread_of(runs[name], key).text(form) for name in names]
+
+
+def medians(runs, names, key, form):
+    return [form % spread_of(runs[name], key).median for name in names]
+
+
+# ---- Tables -----------------------------------------------------------------------------------------------
+
+WAYS = ("adaptive", "spin", "sleep")
+WAIT_HEAD = ["connections"] + [f"{way}/s" for way in WAYS] + [f"server us, {way}" for way in WAYS]
+
+
+def wait(cells, bars):
     rows = []
-    for cell, how in cells.items():
-        best = [
-            max(a, b, key=lambda run: run["requests_per_s"]) for a, b in zip(how["spin"], how["sleep"])
-        ]
-        of_best, of_sleep = ratio(how["adaptive"], best), ratio(how["adaptive"], how["sleep"])
-        rows.append(
-            [cell]
-            + [spread_of(how[name], "requests_per_s").text("%.0f") for name in ("adaptive", "spin", "sleep")]
-            + ["%.1f" % spread_of(how[name], "server_cpu_us_per_request").median for name in ("adaptive", "sleep")]
-        )
-        bars.add(f"adaptive / the better of spin and sleep, {cell} connections", of_best, "%.2f", at_least=0.95)
+    for cell, runs in cells.items():
+        better = [max(pair, key=lambda run: run[RATE]) for pair in zip(runs["spin"], runs["sleep"])]
+        rows.append([cell] + spreads(runs, WAYS, RATE, "%.0f") + medians(runs, WAYS, SERVER_US, "%.1f"))
+        bars.add(f"adaptive / the better of spin and sleep, {cell} connections",
+                 ratio(runs["adaptive"], better), "%.2f", at_least=0.95)
         least = {"1": 5, "2": 4, "4": 1.1}.get(cell)
         if least:
-            bars.add(f"both adaptive / both asleep, {cell} connections", of_sleep, "%.2f", at_least=least)
-    print_table(
-        "Waiting: requests/s, weir-bench against weir-mock, both with the same --wait",
-        ["connections", "adaptive", "spin", "sleep", "server us adaptive", "sleep"],
-        rows,
-    )
+            bars.add(f"adaptive / sleep, {cell} connections",
+                     ratio(runs["adaptive"], runs["sleep"]), "%.2f", at_least=least)
+    print_table("1a. Waiting: weir-bench against weir-mock, both with the same --wait; requests/s, CPU us/request",
+                WAIT_HEAD, rows)
+
+
+def wait_server(cells, _):
+    rows = [
+        [cell] + spreads(runs, WAYS, RATE, "%.0f") + medians(runs, WAYS, SERVER_US, "%.1f")
+        for cell, runs in cells.items()
+    ]
+    print_table("1b. The server alone: weir-mock with each --wait under the bare client, which sleeps", WAIT_HEAD, rows)
 
 
 def idle(cells, bars):
-    for cell, bound in (("0", 0.5), ("100", 3.0)):
-        share = Spread(100 * run["cpu_ns"] / run["wall_ns"] for run in cells[cell]["mock"])
-        name = "idle server" if cell == "0" else f"server at {cell} requests/s"
-        bars.add(f"CPU of one core, {name}, %", share, "%.2f", at_most=bound)
+    still = Spread(100 * run["cpu_ns"] / run["wall_ns"] for run in cells["0"]["mock"])
+    paced = cells["100"]["mock"]
+    share = Spread(run[RATE] * run[SERVER_US] / 1e4 for run in paced)
+    print_table(
+        "2. Idle: weir-mock with 100 connections on which nothing happens",
+        ["asked, by the clock", "requests/s", "% of a core", "CPU us/request", "p99 us"],
+        [["nothing", "", still.text("%.2f"), "", ""],
+         ["100 requests/s", spread_of(paced, RATE).text("%.1f"), share.text("%.2f"),
+          "%.1f" % spread_of(paced, SERVER_US).median, "%.0f" % spread_of(paced, "latency_us", "p99").median]],
+    )
+    bars.add("CPU of an idle server, % of a core", still, "%.2f", at_most=0.5)
+    bars.add("CPU at 100 requests/s, % of a core", share, "%.2f", at_most=3.0)
 
 
 def floor(cells, bars):
-    rows = []
+    names, rows = ("mock", "floor"), []
     for cell, runs in cells.items():
-        rows.append(
-            [f"64 connections, {cell} deep"]
-            + [spread_of(runs[name], "requests_per_s").text("%.0f") for name in ("floor", "mock", "epoll")]
-            + ["%.3f" % spread_of(runs[name], "server_cpu_us_per_request").median for name in ("floor", "mock", "epoll")]
-        )
-        bars.add(
-            f"weir-mock / floor, {cell} deep", ratio(runs["mock"], runs["floor"]), "%.2f",
-            at_least=0.95 if cell == "1" else 0.8,
-        )
-    bars.add("io_uring / epoll, 1 deep", ratio(cells["1"]["mock"], cells["1"]["epoll"]), "%.2f", at_least=1.15)
-    print_table(
-        "Servers under the bare client: requests/s, and CPU us/request of the server",
-        ["", "floor", "weir-mock", "its epoll twin", "us floor", "us mock", "us epoll"],
-        rows,
-    )
+        over = ratio(runs["mock"], runs["floor"])
+        rows.append([depth(cell)] + spreads(runs, names, RATE, "%.0f") + [over.text("%.2f")]
+                    + medians(runs, names, SERVER_US, "%.3f"))
+        bars.add(f"weir-mock / bare server, {depth(cell)}", over, "%.2f", at_least=0.95 if cell == "1" else 0.8)
+    print_table("3. The bare server under the bare client; requests/s, CPU us/request",
+                ["", "mock/s", "floor/s", "mock / floor", "us, mock", "us, floor"], rows)
+
+
+def depth(cell):
+    return "64 connections" + (f", {cell} pipelined" if cell != "1" else "")
+
+
+def twins(cells, bars):
+    names, runs = ("uring", "epoll"), cells["1"]
+    over = ratio(runs["uring"], runs["epoll"])
+    print_table("4. Twins: weir-mock on io_uring and on epoll under the bare client; requests/s, CPU us/request",
+                ["", "uring/s", "epoll/s", "uring / epoll", "us, uring", "us, epoll"],
+                [[depth("1")] + spreads(runs, names, RATE, "%.0f") + [over.text("%.2f")]
+                 + medians(runs, names, SERVER_US, "%.3f")])
+    bars.add("weir-mock on io_uring / on epoll, 64 connections", over, "%.2f", at_least=1.15)
 
 
 def connections(cells, bars):
     runs = cells["64"]
-    key = "server_cpu_us_per_connection"
+    names = {"mock": "weir-mock", "asleep": "weir-mock --wait sleep", "floor": "bare server", "nginx": "nginx"}
     print_table(
-        "A connection for each request, 64 at a time: CPU us of the server",
-        ["", "us/connection", "connections/s"],
-        [[name, spread_of(runs[name], key).text("%.1f"), spread_of(runs[name], "requests_per_s").text("%.0f")]
-         for name in ("floor", "mock", "adaptive", "nginx")],
+        "5. A connection for each request, 64 at a time",
+        ["", "server CPU us/connection", "connections/s", "CPU / nginx's"],
+        [[text] + spreads(runs, [name], SERVER_US, "%.1f") + spreads(runs, [name], RATE, "%.0f")
+         + [ratio(runs[name], runs["nginx"], SERVER_US).text("%.2f") if name != "nginx" else ""]
+         for name, text in names.items()],
     )
-    bars.add("CPU per connection, weir-mock --wait sleep / nginx", ratio(runs["mock"], runs["nginx"], key), "%.2f", at_most=0.8)
+    print("\n  the adaptive server spins while it waits for the slower client, and that is CPU time, too: asleep, only\n"
+          "  the connections' own is counted")
+    for name in ("mock", "asleep"):
+        bars.add(f"CPU per connection, {names[name]} / nginx",
+                 ratio(runs[name], runs["nginx"], SERVER_US), "%.2f", at_most=0.8)
 
 
 def bodies(cells, bars):
-    rows = []
+    names, rows = ("body", "floor", "nginx"), []
     for cell, runs in cells.items():
         size = int(cell)
+        text = f"{size >> 10} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
+        nginx, bare = ratio(runs["body"], runs["nginx"]), ratio(runs["body"], runs["floor"])
         rows.append(
-            [f"{size // 1024} KiB"]
-            + [Spread(run["requests_per_s"] * size / 1e9 for run in runs[name]).text("%.2f")
-               for name in ("floor", "body", "nginx")]
+            [text]
+            + [Spread(run[RATE] * size / 1e9 for run in runs[name]).text("%.2f") for name in names]
+            + [nginx.text("%.2f"), bare.text("%.2f")]
+            + medians(runs, names, SERVER_US, "%.0f")
         )
-        bars.add(
-            f"bodies of {size // 1024} KiB / nginx", ratio(runs["body"], runs["nginx"]), "%.2f",
-            at_least=1.05 if size < 1 << 20 else 1.5,
-        )
-        bars.add(f"bodies of {size // 1024} KiB / bare sender", ratio(runs["body"], runs["floor"]), "%.2f", at_least=0.9)
+        bars.add(f"bodies of {text}, examples/body / nginx", nginx, "%.2f", at_least=1.05 if size < 1 << 20 else 1.5)
+        bars.add(f"bodies of {text}, examples/body / bare sender", bare, "%.2f", at_least=0.9)
+        for name in names:
+            errors = sum(run["errors"] for run in runs[name])
+            if errors:
+                print(f"\n  {name}, {text}: {errors} errors")
     print_table(
-        "Bodies from memory, 16 connections, wrk: GB/s", ["", "bare sender", "examples/body", "nginx, sendfile"], rows
+        "6. Bodies: GB/s to wrk, 16 connections; examples/body and the bare sender from memory, nginx with sendfile",
+        ["", "body", "bare sender", "nginx", "body / nginx", "body / bare", "us, body", "us, bare", "us, nginx"],
+        rows,
     )
 
 
 def threads(cells, _):
     runs = cells["64"]
     print_table(
-        "Threads (with two, the client shares a CPU with one of them)",
-        ["threads", "requests/s", "server CPU us/request", "two / one"],
-        [[n, spread_of(runs[n], "requests_per_s").text("%.0f"),
-          spread_of(runs[n], "server_cpu_us_per_request").text("%.2f"),
-          ratio(runs["2"], runs["1"]).text("%.2f") if n == "2" else ""] for n in ("1", "2")],
+        "7. Threads: weir-bench against weir-mock, 64 connections",
+        ["threads", "requests/s", "two / one", "server CPU us/request"],
+        [[n] + spreads(runs, [n], RATE, "%.0f") + [ratio(runs["2"], runs["1"]).text("%.2f") if n == "2" else ""]
+         + spreads(runs, [n], SERVER_US, "%.2f") for n in ("1", "2")],
     )
+    print("\n  one thread has a CPU and the client another; the second of two threads shares the client's, so that the\n"
+          "  rates say what two CPUs allow and not how threads scale: that would need one more CPU")
 
 
 def assertions(cells, _):
-    key = "server_cpu_us_per_request"
+    names = ("with", "without")
     print_table(
-        "The always-on assertions: CPU us/request of the server",
-        ["64 connections", "with", "without", "with / without"],
-        [[f"{cell} deep", spread_of(runs["with"], key).text("%.3f"), spread_of(runs["without"], key).text("%.3f"),
-          ratio(runs["with"], runs["without"], key).text("%.3f")] for cell, runs in cells.items()],
+        "8. The always-on assertions: server CPU us/request of weir-mock under the bare client",
+        ["", "with", "without", "with / without", "with/s", "without/s"],
+        [[depth(cell)] + spreads(runs, names, SERVER_US, "%.3f")
+         + [ratio(runs["with"], runs["without"], SERVER_US).text("%.3f")] + medians(runs, names, RATE, "%.0f")
+         for cell, runs in cells.items()],
     )
 
 
-def report(directory, quick):
+# ---- The report -------------------------------------------------------------------------------------------
+
+
+def summary(records):
+    """Of each table, cell and subject, the numbers that its programs said, over the rounds."""
+    return {
+        table: {
+            cell: {
+                subject: {key: spread_of(runs, key).json() for key, value in runs[0].items()
+                          if isinstance(value, (int, float))}
+                for subject, runs in subjects.items()
+            }
+            for cell, subjects in cells.items()
+        }
+        for table, cells in records.items()
+    }
+
+
+def report(directory, mode):
+    env = read_env(os.path.join(directory, "env.txt"))
     records = read_records(os.path.join(directory, "records.tsv"))
     bars = Bars()
-    for table in (waiting, idle, floor, connections, bodies, threads, assertions):
+    print(f"weir {env['commit']}\n{env['cpu']}; {env['kernel']}; {env['pinned']}")
+    if mode == "quick":
+        print("a quick run: short rounds; good for a first look only")
+    for table in (wait, wait_server, idle, floor, twins, connections, bodies, threads, assertions):
         if table.__name__ in records:
             table(records[table.__name__], bars)
     if bars.rows:
         bars.print()
     with open(os.path.join(directory, "results.json"), "w", encoding="utf-8") as out:
-        json.dump({"bars": bars.json(), "records": records}, out, indent=1)
-    print(f"\n  results: {directory}" + (" (a quick run: a first look only)" if quick else ""))
+        json.dump({"env": env, "mode": mode, "tables": summary(records), "bars": bars.json()}, out, indent=2,
+                  allow_nan=False)
+        out.write("\n")
+    print(f"\nresults, environment and logs: {directory}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "pace":
-        pace(sys.argv[2], float(sys.argv[3]), float(sys.argv[4]))
-    else:
-        report(sys.argv[2], "quick" in sys.argv[3:])
+    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["quick"]):
+        sys.exit(__doc__)
+    report(sys.argv[1], "quick" if sys.argv[2:] else "full")

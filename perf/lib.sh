@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What perf/bench.sh, perf/engine.sh and perf/flame.sh start, stop and read. Sourced; expects argv, out, records, server_cpu, client_cpu.
+# What perf/bench.sh, perf/engine.sh and perf/flame.sh start, stop and read. Sourced; expects argv, out, records,
+# server_cpu, client_cpu.
 # shellcheck shell=bash disable=SC2154
 
 declare -A pid=()     # of each process that was started, by name
@@ -44,6 +45,17 @@ stop_all() {
     local name
     for name in "${!pid[@]}"; do
         stop "$name"
+    done
+}
+
+# In the order of a round: the list, turned by one place each time.
+rotated() { # ROUND ITEM...
+    local round=$1
+    shift
+    local i n=$#
+    for ((i = 0; i < n; i++)); do
+        local at=$(((i + round) % n + 1))
+        echo "${!at}"
     done
 }
 

@@ -7,7 +7,8 @@
 # What is run: tests/tidy.sh; BUILD_DIR/tests/unit/**, two at a time; BUILD_DIR/tests/e2e/* and every .sh and .py of
 # tests/e2e that begins with `#!` (others there are helpers), one at a time since they measure time. Each gets
 # WEIR_BUILD=BUILD_DIR and a time limit; WEIR_TIMEOUT_FACTOR multiplies it. Output: BUILD_DIR/tests/log/NAME.log.
-# Tests of e2e and fault run once for each ring of RINGS, default "uring epoll", which they find in WEIR_RING.
+# Tests of e2e and fault run once for each ring of RINGS, default "uring epoll", which they find in WEIR_RING. A script
+# that no ring concerns says so in its second or third line, `# No ring concerns this.`, and runs with uring alone.
 #
 # How is counted: cmocka's own summary, or the line `N passed, N failed[, N skipped]` that a script must end with. A
 # program that crashes, is cut off, or prints no count is one failure whatever it printed before.
@@ -94,6 +95,9 @@ RINGS=${RINGS:-uring epoll}
 on_rings() { # lines NAME|PATH|SECONDS, once for each ring
     while IFS='|' read -r name path seconds; do
         for ring in $RINGS; do
+            if [ "$ring" != uring ] && sed -n 2,3p "$path" | grep -qx '# No ring concerns this.'; then
+                continue
+            fi
             echo "$name-$ring|$path|$seconds|$ring"
         done
     done

@@ -181,7 +181,7 @@ struct weir_engine_stats {
     uint64_t send_partial;         /**< sends the kernel cut short */
     uint64_t send_memory_short;    /**< requests for output memory refused */
     uint64_t stash_short;          /**< requests for stash memory refused */
-    uint64_t cq_overflows;         /**< passes that found the completion queue overflowed */
+    uint64_t cq_overflows;         /**< system calls that found the completion queue overflowed */
     uint64_t stale_cqes;           /**< completions of an earlier life of their slot */
     uint64_t unexpected;           /**< results no rule covers; their connection was closed */
     uint64_t timers_fired;

@@ -57,7 +57,7 @@ struct weir_server_handler {
      * was answered or ended before; the rest of the body of an answered request is discarded.
      */
     void (*on_body)(struct weir_exchange *exchange, struct weir_slice piece, bool last, void *ctx);
-    /** After weir_exchange_write() returned -ENOBUFS: there is room again. */
+    /** After weir_exchange_respond(), _begin() or a write returned -ENOBUFS: there may be room again. */
     void (*on_writable)(struct weir_exchange *exchange, void *ctx);
     /**
      * The exchange is over and invalid after this returns. Exactly once per on_request. `err` is 0 when the
@@ -164,7 +164,7 @@ struct weir_response {
  * May be called from on_request or any later callback of the engine. on_end follows later, never inside this call.
  * Errors: -EINVAL a bad status or header, or a copied body beyond send_bytes_max (nothing was sent, answer again);
  *         -EALREADY it is answered or begun;
- *         -ENOBUFS no output memory (engine's send_bytes_max): answer later; -EPIPE the connection is going away:
+ *         -ENOBUFS no output memory (engine's send_bytes_max): answer at on_writable; -EPIPE the connection is going away:
  *         on_end follows.
  */
 WEIR_API WEIR_MUST_USE int weir_exchange_respond(struct weir_exchange *exchange,

@@ -4,6 +4,9 @@
  * each connection keeps a fixed number of requests in flight, and what was answered in one pass is
  * asked again in one SEND.
  *
+ * With --rate it is an open loop: requests are due at fixed times, whatever the server does, and
+ * the latency of one that found no idle connection counts from when it was due.
+ *
  * The first response of the run is parsed for its size; after that a response is that many bytes.
  * That the count has not slipped is checked where a response begins in each received buffer: a 2xx
  * status line must stand there.
@@ -16,7 +19,7 @@ enum { SQ_ENTRIES = 256, CQ_ENTRIES = 4096 };
 enum { RECV_BUFS = 256, RECV_BUF_BYTES = 4096 };
 enum { REQUEST_BYTES_MAX = 64 * 1024, PIPELINE_MAX = 1024 };
 
-enum kind { KIND_RECV = 1, KIND_SEND, KIND_TIMEOUT };
+enum kind { KIND_RECV = 1, KIND_SEND, KIND_TIMEOUT, KIND_DUE };
 
 struct conn {
     int fd;
@@ -36,6 +39,7 @@ static struct config {
     unsigned pipeline;
     uint64_t duration_ns;
     uint64_t warmup_ns;
+    uint64_t interval_ns; /* from one request to the next; 0: as soon as there is an answer */
     const char *method;
     const char *path;
     const char *body;
@@ -56,6 +60,10 @@ static struct client {
     struct conn *conns;
     unsigned *ready;
     unsigned ready_count;
+    unsigned *idle; /* with --rate: connections with nothing in flight */
+    unsigned idle_count;
+    uint64_t due_ns; /* with --rate: when the next request is to be sent */
+    bool due_armed;
     uint8_t *requests; /* the same request, `pipeline` times */
     size_t request_bytes;
     uint64_t response_bytes;
@@ -97,10 +105,15 @@ static void conn_feed(struct conn *conn, const uint8_t *p, size_t len)
         conn->offset -= client.response_bytes;
         floor_hist_record(&client.latency_ns, client.now_ns - conn->stamps_ns[conn->first], 1);
         conn->first = conn->first + 1 == config.pipeline ? 0 : conn->first + 1;
-        conn->owed++;
         client.responses++;
-        if (floor_unlikely(conn->owed > config.pipeline))
+        bool surplus = config.interval_ns == 0 ? conn->owed == config.pipeline
+                                               : client.idle_count == config.conns;
+        if (floor_unlikely(surplus))
             floor_die("more responses than requests");
+        if (config.interval_ns == 0)
+            conn->owed++;
+        else
+            client.idle[client.idle_count++] = (unsigned)(conn - client.conns);
     }
 }
 
@@ -133,9 +146,10 @@ static void on_send(const struct io_uring_cqe *cqe, unsigned index)
 
 static void conn_send(struct conn *conn, unsigned index)
 {
-    /* The slots of the requests to be sent end where the oldest one in flight begins. */
+    /* The slots of the requests to be sent end where the oldest one in flight begins. What was due
+     * at a time keeps that time. */
     uint32_t slot = conn->first + config.pipeline - conn->owed;
-    for (uint32_t i = 0; i < conn->owed; i++, slot++)
+    for (uint32_t i = 0; i < conn->owed && config.interval_ns == 0; i++, slot++)
         conn->stamps_ns[slot < config.pipeline ? slot : slot - config.pipeline] = client.now_ns;
     floor_send(&client.ring, conn->fd, client.requests, conn->owed * client.request_bytes,
                tag(KIND_SEND, index));
@@ -159,6 +173,29 @@ static void run_ready(void)
     client.ready_count = 0;
 }
 
+/* Ask what is due, as far as there are idle connections. */
+static void run_due(void)
+{
+    static struct __kernel_timespec ts; /* the kernel reads it when the timeout is submitted */
+    while (client.due_ns <= client.now_ns && client.idle_count != 0) {
+        unsigned index = client.idle[--client.idle_count];
+        struct conn *conn = &client.conns[index];
+        conn->owed = 1;
+        conn->stamps_ns[0] = client.due_ns;
+        conn_list(conn, index);
+        client.due_ns += config.interval_ns;
+    }
+    /* What is overdue waits for a connection, and needs no timeout. */
+    if (client.due_armed || client.due_ns <= client.now_ns)
+        return;
+    ts = (struct __kernel_timespec){ .tv_sec = (long long)(client.due_ns / 1000000000),
+                                     .tv_nsec = (long long)(client.due_ns % 1000000000) };
+    struct io_uring_sqe *sqe = floor_sqe(&client.ring);
+    io_uring_prep_timeout(sqe, &ts, 0, IORING_TIMEOUT_ABS);
+    sqe->user_data = tag(KIND_DUE, 0);
+    client.due_armed = true;
+}
+
 /* One timeout in the ring wakes the loop at `end_ns`; a timeout of each wait would cost a timer per
  * pass. */
 static void run_until(uint64_t end_ns)
@@ -179,10 +216,14 @@ static void run_until(uint64_t end_ns)
                 on_recv(&cqe, index);
             else if (kind == KIND_SEND)
                 on_send(&cqe, index);
+            else if (kind == KIND_DUE)
+                client.due_armed = false;
             else
                 expired = true;
         }
         floor_bufs_publish(&client.bufs);
+        if (config.interval_ns != 0)
+            run_due();
         run_ready();
         if (config.spin) {
             floor_enter(&client.ring, 0);
@@ -248,13 +289,17 @@ static void open_conns(void)
 {
     client.conns = floor_map(config.conns * sizeof(*client.conns));
     client.ready = floor_map(config.conns * sizeof(*client.ready));
+    client.idle = floor_map(config.conns * sizeof(*client.idle));
     uint64_t *stamps = floor_map((size_t)config.conns * config.pipeline * sizeof(*stamps));
     for (unsigned i = 0; i < config.conns; i++) {
         client.conns[i] = (struct conn){ .fd = floor_connect(&config.address, 0),
-                                         .owed = config.pipeline,
+                                         .owed = config.interval_ns == 0 ? config.pipeline : 0,
                                          .stamps_ns = stamps + (size_t)i * config.pipeline };
         conn_list(&client.conns[i], i);
+        if (config.interval_ns != 0)
+            client.idle[client.idle_count++] = i;
     }
+    client.due_ns = floor_clock_ns();
 }
 
 static void report(const struct sample *from, const struct sample *to)
@@ -303,6 +348,7 @@ static const char usage[] =
     "  -p N                requests in flight on each (1)\n"
     "  -d SECONDS          measured time (2)\n"
     "  --warmup SECONDS    time before it (0.3)\n"
+    "  --rate N            N requests a second by the clock, instead of as fast as possible\n"
     "  --method M --path P --header 'Name: value' --body TEXT\n"
     "                      the request (GET /api/health); --header may be repeated\n"
     "  --server-pid PID    measure the server's CPU time too\n"
@@ -326,6 +372,9 @@ static bool option_take(int c)
         return true;
     case 'w':
         config.warmup_ns = floor_seconds_ns("--warmup", optarg);
+        return true;
+    case 'r':
+        config.interval_ns = 1000000000 / floor_uint("--rate", optarg, 1, 1000000);
         return true;
     case 'm':
         config.method = optarg;
@@ -356,17 +405,12 @@ static bool option_take(int c)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "connect", required_argument, NULL, 'C' },
-        { "warmup", required_argument, NULL, 'w' },
-        { "method", required_argument, NULL, 'm' },
-        { "path", required_argument, NULL, 'P' },
-        { "header", required_argument, NULL, 'H' },
-        { "body", required_argument, NULL, 'b' },
-        { "server-pid", required_argument, NULL, 'S' },
-        { "spin", no_argument, NULL, 's' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "connect", required_argument, NULL, 'C' }, { "warmup", required_argument, NULL, 'w' },
+        { "rate", required_argument, NULL, 'r' },    { "method", required_argument, NULL, 'm' },
+        { "path", required_argument, NULL, 'P' },    { "header", required_argument, NULL, 'H' },
+        { "body", required_argument, NULL, 'b' },    { "server-pid", required_argument, NULL, 'S' },
+        { "spin", no_argument, NULL, 's' },          { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
     };
     for (int c; (c = getopt_long(argc, argv, "c:p:d:", options, NULL)) != -1;) {
         if (!option_take(c)) {
@@ -378,6 +422,8 @@ int main(int argc, char **argv)
         floor_die("unexpected argument '%s'", argv[optind]);
     if (config.address.sin_family == 0)
         floor_die("--connect ADDR:PORT is missing (--help tells more)");
+    if (config.interval_ns != 0 && (config.pipeline != 1 || config.spin))
+        floor_die("--rate goes with neither -p nor --spin");
     if (floor_raise_nofile() < config.conns + 64)
         floor_die("-c %u is more than the limit of descriptors allows", config.conns);
     build_requests();

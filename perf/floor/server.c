@@ -7,6 +7,9 @@
  * memory many times, back to back. No head is parsed. A request body may follow as long as it holds
  * no blank line of its own.
  *
+ * With --close every connection gets one answer and is closed, as a real server does that is asked
+ * with `Connection: close`: then a receive takes one buffer, so that nothing is left to cancel.
+ *
  * A connection is its descriptor. It is closed only when neither a receive nor a send of it is in
  * flight, so a completion can never meet a descriptor's second life.
  */
@@ -41,6 +44,7 @@ static struct server {
     int listener;
     bool accepting;
     bool spin;
+    bool close;
     uint8_t *answers; /* the same answer, answers_count times */
     size_t answer_bytes;
     unsigned answers_count;
@@ -132,6 +136,10 @@ static void on_recv(const struct io_uring_cqe *cqe, int fd)
         conn->receiving = false;
         conn->closing = cqe->res <= 0 && cqe->res != -ENOBUFS;
     }
+    if (server.close && conn->owed != 0) {
+        conn->owed = 1;
+        conn->closing = true;
+    }
     conn_list(conn, fd);
 }
 
@@ -147,6 +155,20 @@ static void on_send(const struct io_uring_cqe *cqe, int fd)
     }
     if (conn->owed != 0 || conn->closing)
         conn_list(conn, fd);
+}
+
+static void conn_recv(struct conn *conn, int fd)
+{
+    conn->receiving = true;
+    if (!server.close) {
+        floor_arm_recv(&server.ring, fd, tag(KIND_RECV, fd));
+        return;
+    }
+    struct io_uring_sqe *sqe = floor_sqe(&server.ring);
+    io_uring_prep_recv(sqe, fd, NULL, RECV_BUF_BYTES, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = FLOOR_BUF_GROUP;
+    sqe->user_data = tag(KIND_RECV, fd);
 }
 
 static void conn_send(struct conn *conn, int fd)
@@ -200,10 +222,8 @@ static void run_ready(void)
         int fd = server.ready[i];
         struct conn *conn = &server.conns[fd];
         conn->listed = false;
-        if (!conn->receiving && !conn->closing) {
-            conn->receiving = true;
-            floor_arm_recv(&server.ring, fd, tag(KIND_RECV, fd));
-        }
+        if (!conn->receiving && !conn->closing)
+            conn_recv(conn, fd);
         if (conn->sending)
             continue;
         if (conn->owed != 0)
@@ -308,11 +328,12 @@ static const char healthy[] = "{\"status\":\"healthy\",\"version\":\"0.1.0\"}";
 
 static const char usage[] =
     "usage: floor-server [--listen ADDR:PORT] [--body-bytes N | --response-bytes-file FILE] "
-    "[--spin]\n"
+    "[--close] [--spin]\n"
     "Answers every blank line it receives with the same bytes, as fast as this machine can.\n"
     "  --listen ADDR:PORT           IPv4; port 0 picks a free one (127.0.0.1:0)\n"
     "  --body-bytes N               a body of N bytes instead of a small JSON one\n"
     "  --response-bytes-file FILE   the whole answer, head and body, as it goes over the wire\n"
+    "  --close                      close each connection after one answer\n"
     "  --spin                       never sleep\n"
     "Prints 'listening on ADDR:PORT' when ready. SIGTERM ends it with status 0.\n";
 
@@ -322,6 +343,7 @@ int main(int argc, char **argv)
                                              { "body-bytes", required_argument, NULL, 'b' },
                                              { "response-bytes-file", required_argument, NULL,
                                                'f' },
+                                             { "close", no_argument, NULL, 'c' },
                                              { "spin", no_argument, NULL, 's' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
@@ -334,6 +356,8 @@ int main(int argc, char **argv)
             build_answers_of_size(floor_uint("--body-bytes", optarg, 0, 64 << 20));
         } else if (c == 'f') {
             build_answers_from_file(optarg);
+        } else if (c == 'c') {
+            server.close = true;
         } else if (c == 's') {
             server.spin = true;
         } else {

@@ -278,6 +278,37 @@ static void half_close(void **state)
     assert_int_equal(flow.recv_error, 1);
 }
 
+/* A single receive completes once, with what one buffer holds; the rest waits for the next. */
+static void one_at_a_time(void **state)
+{
+    (void)state;
+    int fds[2];
+    rig_pair(fds, AF_INET);
+    uint64_t early = rig_recv_once(fds[1]); /* before there is anything */
+    assert_int_equal(rig_end(rig_send(fds[0], rig_piece(0, 3000))), 3000);
+    uint64_t received = 0;
+    for (uint64_t op = early; received < 3000; op = rig_recv_once(fds[1])) {
+        int32_t res = rig_end(op);
+        assert_in_range(res, 1, 1024);
+        assert_int_equal(rig_seen(op), 1);
+        assert_int_equal(rig_nth(op, 0)->flags & (WEIR_CQE_BUFFER | WEIR_CQE_MORE),
+                         WEIR_CQE_BUFFER);
+        received += (uint64_t)res;
+        rig_put_all();
+        if (received == 3000)
+            break;
+    }
+    assert_int_equal(received, 3000);
+    /* Cancelled, ended by the peer, and without buffers: as a multiple one ends. */
+    uint64_t victim = rig_recv_once(fds[1]), cancel = rig_op();
+    rig.ops->cancel(rig.ring, victim, cancel);
+    assert_int_equal(rig_end(victim), -ECANCELED);
+    assert_true(rig_end(cancel) >= 0);
+    uint64_t last = rig_recv_once(fds[1]);
+    assert_int_equal(rig.sock->shutdown_send(rig.ring, fds[0]), 0);
+    assert_int_equal(rig_end(last), 0);
+}
+
 /* Without a free buffer a receive ends with -ENOBUFS; what waits in the socket is not lost. */
 static void buffers_run_out(void **state)
 {
@@ -514,6 +545,7 @@ static const struct rule rules[] = {
     RULE(receive_comes_late),
     RULE(end_right_behind_the_bytes),
     RULE(half_close),
+    RULE(one_at_a_time),
     RULE(buffers_run_out),
     RULE(floods_let_others_through),
     RULE(reset_is_an_error),

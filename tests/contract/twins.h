@@ -393,7 +393,15 @@ static inline uint64_t rig_send(int fd, struct weir_slice data)
 static inline uint64_t rig_recv(int fd)
 {
     uint64_t op = rig_op();
-    rig.ops->recv_multi(rig.ring, fd, op);
+    rig.ops->recv(rig.ring, fd, true, op);
+    return op;
+}
+
+/* Receive once. */
+static inline uint64_t rig_recv_once(int fd)
+{
+    uint64_t op = rig_op();
+    rig.ops->recv(rig.ring, fd, false, op);
     return op;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# No ring concerns this.
 """Flame graphs: stacks are read and counted right, the SVG shows them, a browser can zoom and search it, and
 perf/flame.sh records the programs and leaves nothing behind."""
 import html
@@ -392,6 +393,8 @@ def cpus():
 
 
 def need_perf():
+    if lib.SANITIZED:
+        skip("the sanitizers' own functions would be what is seen")
     perf = lib.need("perf")
     data = os.path.join(lib.temp_dir(), "data")
     trial = lib.run([perf, "record", "-e", "cpu-clock", "-g", "--no-buildid-cache", "-o", data, "--", "true"])

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# No ring concerns this.
 # Each public header alone, as C11 and as C++17, with every warning an error: in whatever order a user includes them.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1

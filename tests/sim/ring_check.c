@@ -90,7 +90,7 @@ static void check_conns(const struct weir_engine *engine, const struct sim_ring 
         int fd = SIM_FD_FIRST + i;
         SIM_CHECK(slot->used && conn->fd == fd, "descriptor %d belongs to nobody", fd);
         if (conn->state == WEIR_CONN_OPEN)
-            SIM_CHECK(conn->recv_armed || conn->recv_paused || conn->eof,
+            SIM_CHECK(conn->recv_armed || conn->recv_paused || conn->eof || conn->finishing,
                       "descriptor %d does not receive, and is not paused", fd);
         if (conn->state == WEIR_CONN_OPEN && conn->recv_paused && !conn->pausing)
             SIM_CHECK(!receives(ring, fd), "descriptor %d is paused, and goes on receiving", fd);

@@ -353,9 +353,9 @@ static void ring_accept(struct weir_ring *base, int fd, bool multi, uint64_t use
                     .kind = SIM_OP_ACCEPT, .fd = fd, .multi = multi, .user_data = user_data });
 }
 
-static void ring_recv_multi(struct weir_ring *base, int fd, uint64_t user_data)
+static void ring_recv(struct weir_ring *base, int fd, bool multi, uint64_t user_data)
 {
-    struct sim_op op = { .kind = SIM_OP_RECV, .fd = fd, .multi = true, .user_data = user_data };
+    struct sim_op op = { .kind = SIM_OP_RECV, .fd = fd, .multi = multi, .user_data = user_data };
     if (sim_canary(sim_ring_of(base), SIM_CANARY_LOST_RECV))
         return;
     (void)queue(base, &op);
@@ -644,7 +644,7 @@ static const struct weir_ring_ops sim_ops = {
     .name = "sim",
     .close = ring_close,
     .accept = ring_accept,
-    .recv_multi = ring_recv_multi,
+    .recv = ring_recv,
     .read = ring_read,
     .send = ring_send,
     .sendmsg = ring_sendmsg,

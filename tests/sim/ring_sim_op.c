@@ -118,7 +118,7 @@ static bool recv_once(struct sim_ring *ring, struct sim_op *op)
     uint8_t *at = ring->cfg.bufs + (size_t)buf * ring->cfg.buf_stride;
     int64_t n = sim_recv(world, op->fd, at, most);
     SIM_CHECK(n > 0, "the world had data and has none");
-    bool last = sim_ring_full(ring) || sim_fault(world, SIM_RECV_END_DATA);
+    bool last = !op->multi || sim_ring_full(ring) || sim_fault(world, SIM_RECV_END_DATA);
     sim_ring_complete(ring, op, (int32_t)n, buf_flags(buf), last);
     return !last;
 }

@@ -85,8 +85,11 @@ static void body_fails_with_context(void)
 
 static void body_fails_after_context_was_removed(void)
 {
+    int other;
+    weir_assert_set_context(print_context, &other);
     weir_assert_set_context(print_context, &context_pass);
-    weir_assert_set_context(NULL, NULL);
+    weir_assert_clear_context(&other); /* not the one that counts */
+    weir_assert_clear_context(&context_pass);
     WEIR_ASSERT(three > 3);
 }
 

@@ -249,7 +249,7 @@ static void test_recv_multi(void **state)
             peer.fd = -1;
         }
         if (!more)
-            b.ring->ops->recv_multi(b.ring, fds[0], 5);
+            b.ring->ops->recv(b.ring, fds[0], true, 5);
         more = true;
         wait_for(taken + 1);
         for (uint32_t i = taken; i < b.count; i++) {
@@ -280,7 +280,7 @@ static void test_recv_without_buffers(void **state)
     rig_unix_pair(fds);
     struct rig_peer peer = { .fd = fds[1] };
     assert_true(rig_peer_write(&peer, 5000));
-    b.ring->ops->recv_multi(b.ring, fds[0], 6);
+    b.ring->ops->recv(b.ring, fds[0], true, 6);
     wait_for(3);
     settle();
     assert_int_equal(b.count, 3);
@@ -294,7 +294,7 @@ static void test_recv_without_buffers(void **state)
     assert_int_equal(b.cqes[2].flags & (WEIR_CQE_MORE | WEIR_CQE_BUFFER), 0);
     /* A buffer that was put but not committed is not there yet. */
     b.ring->ops->buf_put(b.ring, b.cqes[0].flags >> WEIR_CQE_BUF_SHIFT);
-    b.ring->ops->recv_multi(b.ring, fds[0], 6);
+    b.ring->ops->recv(b.ring, fds[0], true, 6);
     wait_for(4);
     assert_int_equal(b.cqes[3].res, -ENOBUFS);
     b.ring->ops->buf_put(b.ring, b.cqes[1].flags >> WEIR_CQE_BUF_SHIFT);
@@ -302,7 +302,7 @@ static void test_recv_without_buffers(void **state)
     bool more = false;
     for (uint32_t taken = b.count; offset < 5000;) {
         if (!more)
-            b.ring->ops->recv_multi(b.ring, fds[0], 6);
+            b.ring->ops->recv(b.ring, fds[0], true, 6);
         wait_for(taken + 1);
         taken = take_stream(taken, &offset, &more);
     }
@@ -315,7 +315,7 @@ static void test_reset_by_peer(void **state)
     (void)state;
     int fds[2];
     rig_tcp_pair(fds, 0);
-    b.ring->ops->recv_multi(b.ring, fds[0], 9);
+    b.ring->ops->recv(b.ring, fds[0], true, 9);
     assert_int_equal(b.ring->ops->enter(b.ring, NULL), 0);
     rig_reset(fds[1]);
     wait_for(1);
@@ -406,9 +406,9 @@ static void test_cancel(void **state)
     char byte;
     rig_unix_pair(a);
     rig_unix_pair(c);
-    b.ring->ops->recv_multi(b.ring, a[0], 1);
+    b.ring->ops->recv(b.ring, a[0], true, 1);
     b.ring->ops->read(b.ring, a[0], &byte, 1, 2);
-    b.ring->ops->recv_multi(b.ring, c[0], 3);
+    b.ring->ops->recv(b.ring, c[0], true, 3);
     settle();
     assert_int_equal(b.count, 0);
     /* By user_data: that one alone. */
@@ -525,7 +525,7 @@ static void test_overflow_of_recv_multi(void **state)
     bool more = false;
     for (uint32_t taken = 0; offset < 40 * 1024;) {
         if (!more)
-            b.ring->ops->recv_multi(b.ring, fds[0], 1);
+            b.ring->ops->recv(b.ring, fds[0], true, 1);
         wait_for(taken + 1);
         taken = take_stream(taken, &offset, &more);
     }
@@ -580,7 +580,7 @@ static void test_signal(void **state)
     rig_unix_pair(fds);
     struct sigaction action = { .sa_handler = on_alarm }, old;
     assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
-    b.ring->ops->recv_multi(b.ring, fds[0], 1);
+    b.ring->ops->recv(b.ring, fds[0], true, 1);
     struct itimerval soon = { .it_value.tv_usec = 20000 };
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
     uint64_t before = weir_clock_ns();
@@ -645,7 +645,7 @@ static void backlog_does_not_sleep(void)
     bench_open(smallest());
     rig_unix_pair(fds);
     for (uint32_t i = 0; i < 8; i++)
-        b.ring->ops->recv_multi(b.ring, fds[0], 100);
+        b.ring->ops->recv(b.ring, fds[0], true, 100);
     b.ring->ops->send(b.ring, fds[0], WEIR_TEXT("x"), 1);
     assert_true(b.ring->ops->unsubmitted(b.ring));
     uint64_t before = weir_clock_ns();
