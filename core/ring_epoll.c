@@ -353,9 +353,9 @@ static int sock_stream(struct weir_ring *ring, int family)
 }
 
 static int sock_listen(struct weir_ring *ring, struct weir_sockaddr addr, uint32_t backlog,
-                       bool reuse_port)
+                       unsigned how)
 {
-    int fd = weir_sock_kernel.listen(ring, addr, backlog, reuse_port);
+    int fd = weir_sock_kernel.listen(ring, addr, backlog, how);
     return sock_made(ring, fd, addr.addr->sa_family);
 }
 

@@ -52,7 +52,7 @@ static void remove_stale_unix(struct weir_sockaddr addr)
 }
 
 static int sock_listen(struct weir_ring *ring, struct weir_sockaddr addr, uint32_t backlog,
-                       bool reuse_port)
+                       unsigned how)
 {
     int fd = sock_stream(ring, addr.addr->sa_family);
     if (fd < 0)
@@ -62,8 +62,10 @@ static int sock_listen(struct weir_ring *ring, struct weir_sockaddr addr, uint32
         remove_stale_unix(addr);
     else
         rc = set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
-    if (rc == 0 && reuse_port)
+    if (rc == 0 && (how & WEIR_LISTEN_REUSE_PORT) != 0)
         rc = set_flag(fd, SOL_SOCKET, SO_REUSEPORT);
+    if (rc == 0 && (how & WEIR_LISTEN_DEFER) != 0 && addr.addr->sa_family != AF_UNIX)
+        rc = set_flag(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT);
     if (rc == 0 && bind(fd, addr.addr, addr.bytes) < 0)
         rc = -errno;
     if (rc == 0 && listen(fd, (int)backlog) < 0)

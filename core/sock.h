@@ -20,12 +20,18 @@ struct weir_sockaddr {
     socklen_t bytes;
 };
 
+/* How to listen, a bit set. */
+enum weir_listen {
+    WEIR_LISTEN_REUSE_PORT = 1, /* SO_REUSEPORT */
+    WEIR_LISTEN_DEFER = 2       /* TCP_DEFER_ACCEPT, of a second; not for unix sockets */
+};
+
 struct weir_sock_ops {
     /* A stream socket: close-on-exec, not blocking, without Nagle's delay. Or -errno. */
     int (*stream)(struct weir_ring *ring, int family);
     /* Bind and listen; connections inherit TCP_NODELAY. A dead unix socket's file is replaced. */
     int (*listen)(struct weir_ring *ring, struct weir_sockaddr addr, uint32_t backlog,
-                  bool reuse_port);
+                  unsigned how);
     /* 0 or -errno; *bytes is the length of *out after it. */
     int (*local)(struct weir_ring *ring, int fd, struct sockaddr_storage *out, socklen_t *bytes);
     int (*peer)(struct weir_ring *ring, int fd, struct sockaddr_storage *out, socklen_t *bytes);

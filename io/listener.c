@@ -152,14 +152,14 @@ static void on_accept_cancel(struct weir_engine *engine, struct weir_slot *slot,
 }
 
 int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, const char *text,
-                       uint32_t backlog, bool reuse_port)
+                       uint32_t backlog, unsigned how)
 {
     struct weir_addr addr;
     *out = NULL;
     int rc = weir_addr_parse_listen(&addr, text);
     if (rc < 0)
         return rc;
-    int fd = weir_sock_listen(engine, &addr, backlog, reuse_port);
+    int fd = weir_sock_listen(engine, &addr, backlog, how);
     if (fd < 0)
         return weir_fail(fd, "cannot listen on %s: %s", text, weir_strerror(fd));
     rc = weir_sock_local(engine, fd, &addr);

@@ -39,11 +39,11 @@ struct weir_listener {
 };
 
 /*
- * Bind, listen, accept. @return 0, -ENOBUFS no slot, or what the system said (weir_error_text()
+ * Bind, listen, accept; `how`: enum weir_listen. @return 0, -ENOBUFS no slot, or what the system said (weir_error_text()
  * names `text`)
  */
 int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, const char *text,
-                       uint32_t backlog, bool reuse_port) WEIR_MUST_USE;
+                       uint32_t backlog, unsigned how) WEIR_MUST_USE;
 /* Begin to accept; callbacks may come from now on. */
 void weir_listener_start(struct weir_listener *listener,
                          const struct weir_listener_handler *handler, void *user);

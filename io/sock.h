@@ -20,9 +20,9 @@ static inline int weir_sock_stream(struct weir_engine *engine, const struct weir
 }
 
 static inline int weir_sock_listen(struct weir_engine *engine, const struct weir_addr *addr,
-                                   uint32_t backlog, bool reuse_port)
+                                   uint32_t backlog, unsigned how)
 {
-    return engine->sock->listen(engine->ring, weir_addr_view(addr), backlog, reuse_port);
+    return engine->sock->listen(engine->ring, weir_addr_view(addr), backlog, how);
 }
 
 static inline int weir_sock_local(struct weir_engine *engine, int fd, struct weir_addr *out)

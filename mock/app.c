@@ -299,6 +299,7 @@ static int app_open_server(struct app *app, uint32_t conns_max, const char *list
     weir_server_config_init(&cfg);
     cfg.listen = listen;
     cfg.reuse_port = options->threads > 1;
+    cfg.defer_accept = options->defer_accept;
     cfg.group = app->mock->group;
     cfg.conns_max = conns_max;
     cfg.exchanges_max = app->pool.capacity;

@@ -53,6 +53,8 @@ const char options_help[] =
     "\n"
     "  --max-conns N         connections, shared out evenly to the threads,\n"
     "                        1 ... 1000000; more wait to be accepted        16384\n"
+    "  --defer-accept        leave a connection to the kernel until its\n"
+    "                        first bytes are there, or for a second         at once\n"
     "  --max-body SIZE       longest request body, 1 ... 1GiB               1MiB\n"
     "  --journal N           requests remembered for /admin/requests,\n"
     "                        0 ... 16777216, 0 = none                       65536\n"
@@ -79,6 +81,7 @@ enum option_index {
     OPTION_CONCURRENCY,
     OPTION_STRICT,
     OPTION_CONNS,
+    OPTION_DEFER,
     OPTION_BODY,
     OPTION_JOURNAL,
     OPTION_DRAIN,
@@ -101,6 +104,7 @@ static const struct option option_table[] = {
     [OPTION_CONCURRENCY] = { "max-concurrency", required_argument, NULL, 0 },
     [OPTION_STRICT] = { "strict-models", no_argument, NULL, 0 },
     [OPTION_CONNS] = { "max-conns", required_argument, NULL, 0 },
+    [OPTION_DEFER] = { "defer-accept", no_argument, NULL, 0 },
     [OPTION_BODY] = { "max-body", required_argument, NULL, 0 },
     [OPTION_JOURNAL] = { "journal", required_argument, NULL, 0 },
     [OPTION_DRAIN] = { "drain-timeout", required_argument, NULL, 0 },
@@ -225,6 +229,9 @@ static int options_take(struct options *out, enum option_index option, struct op
         return options_number(&out->concurrency_max, option, 0, CONCURRENCY_MAX, err);
     case OPTION_STRICT:
         out->strict_models = true;
+        return 0;
+    case OPTION_DEFER:
+        out->defer_accept = true;
         return 0;
     case OPTION_CONNS:
         return options_number(&out->conns_max, option, 1, CONNS_MAX, err);

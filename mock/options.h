@@ -21,6 +21,7 @@ struct options {
     uint32_t journal_count; /* over all threads; 0 = off */
     uint64_t drain_timeout_ns;
     bool strict_models;
+    bool defer_accept;
     enum weir_ring_kind ring;
     enum weir_wait wait;
     const char *ring_disable; /* NULL = nothing */

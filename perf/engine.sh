@@ -185,12 +185,13 @@ table_connections() {
     local round subject
     start mock build/weir-mock "${mock[@]}"
     start asleep build/weir-mock "${mock[@]}" --wait sleep
+    start deferred build/weir-mock "${mock[@]}" --wait sleep --defer-accept
     save_health
     start floor build/floor-server --listen 127.0.0.1:0 --close --response-bytes-file "$out/logs/health.http"
     start_nginx "$out/logs/health.body" "$out/logs/health.body"
     for ((round = 0; round < rounds; round++)); do
         progress "connections, round $((round + 1)) of $rounds"
-        for subject in $(rotated "$round" mock asleep floor nginx); do
+        for subject in $(rotated "$round" mock asleep deferred floor nginx); do
             run_client connections 64 "$subject" "$round" build/floor-knock --connect "${address[$subject]}" -c 64 \
                 -d "$long_s" --server-pid "${pid[$subject]}"
         done

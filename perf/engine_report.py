@@ -99,7 +99,8 @@ def twins(cells, bars):
 
 def connections(cells, bars):
     runs = cells["64"]
-    names = {"mock": "weir-mock", "asleep": "weir-mock --wait sleep", "floor": "bare server", "nginx": "nginx"}
+    names = {"mock": "weir-mock", "asleep": "weir-mock --wait sleep",
+             "deferred": "--wait sleep --defer-accept", "floor": "bare server", "nginx": "nginx"}
     print_table(
         "5. A connection for each request, 64 at a time",
         ["", "server CPU us/connection", "connections/s", "CPU / nginx's"],
@@ -109,7 +110,7 @@ def connections(cells, bars):
     )
     print("\n  the adaptive server spins while it waits for the slower client, and that is CPU time, too: asleep, only\n"
           "  the connections' own is counted")
-    for name in ("mock", "asleep"):
+    for name in ("mock", "asleep", "deferred"):
         bars.add(f"CPU per connection, {names[name]} / nginx",
                  ratio(runs[name], runs["nginx"], SERVER_US), "%.2f", at_most=0.8)
 

@@ -11,10 +11,10 @@ static inline int sock_stream(const struct weir_addr *addr)
     return weir_sock_kernel.stream(NULL, addr->storage.ss_family);
 }
 
-static inline int sock_listen(const struct weir_addr *addr, uint32_t backlog, bool reuse_port)
+static inline int sock_listen(const struct weir_addr *addr, uint32_t backlog, unsigned how)
 {
     struct weir_sockaddr at = { (const void *)&addr->storage, addr->bytes };
-    return weir_sock_kernel.listen(NULL, at, backlog, reuse_port);
+    return weir_sock_kernel.listen(NULL, at, backlog, how);
 }
 
 static inline int sock_local(int fd, struct weir_addr *out)

@@ -286,8 +286,9 @@ static void memory_open(struct weir_server *server)
 static int listener_open(struct weir_server *server)
 {
     const struct weir_server_config *cfg = &server->cfg;
-    int rc = weir_listener_open(&server->listener, server->engine, cfg->listen, cfg->backlog,
-                                cfg->reuse_port);
+    unsigned how = (cfg->reuse_port ? WEIR_LISTEN_REUSE_PORT : 0u) |
+                   (cfg->defer_accept ? WEIR_LISTEN_DEFER : 0u);
+    int rc = weir_listener_open(&server->listener, server->engine, cfg->listen, cfg->backlog, how);
     if (rc < 0)
         return rc;
     weir_addr_format(&server->listener->addr, server->address, sizeof server->address);

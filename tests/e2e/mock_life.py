@@ -12,7 +12,7 @@ from lib import MOCK, Mock, Raw, check, equal, request, test
 # A value for each option of --help. None: it takes none.
 VALUES = {
     "listen": "127.0.0.1:0", "threads": "2", "cpu": "0", "latency": "100us", "error-rate": "0.5", "seed": "7",
-    "max-concurrency": "10", "strict-models": None, "max-conns": "100", "max-body": "64KiB", "journal": "10",
+    "max-concurrency": "10", "strict-models": None, "defer-accept": None, "max-conns": "100", "max-body": "64KiB", "journal": "10",
     "drain-timeout": "1s", "wait": "sleep", "ring": "auto", "ring-disable": "send_zc,min_wait", "ring-info": None,
     "help": None, "version": None,
 }
@@ -244,6 +244,18 @@ def sigterm_drains():
             equal(raw.rest(), b"", "idle at SIGTERM")
             raw.close()
         equal((mock.wait(), mock.stderr), (0, ""), "exit status and standard error")
+
+
+@test
+def deferred_accept():
+    """With --defer-accept a silent connection is the kernel's, until it speaks."""
+    mock = Mock("--defer-accept")
+    with Raw(mock.address) as silent, Raw(mock.address) as raw:
+        equal(raw.ask(request("GET", "/api/health")).status, 200, "of one that speaks")
+        equal(mock.stats()["connections"]["active"], 2, "connections: without the silent one")
+        equal(silent.ask(request("GET", "/api/health")).status, 200, "of one that spoke late")
+        equal(mock.stats()["connections"]["active"], 3, "connections: with it")
+    mock.stop()
 
 
 @test

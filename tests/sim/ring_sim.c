@@ -568,9 +568,10 @@ static int sock_stream(struct weir_ring *base, int family)
 }
 
 static int sock_listen(struct weir_ring *base, struct weir_sockaddr addr, uint32_t backlog,
-                       bool reuse_port)
+                       unsigned how)
 {
-    return sim_bind_listen(sim_ring_of(base)->world, addr, backlog, reuse_port);
+    return sim_bind_listen(sim_ring_of(base)->world, addr, backlog,
+                           (how & WEIR_LISTEN_REUSE_PORT) != 0);
 }
 
 static int name_copy(const struct sockaddr_in *name, struct sockaddr_storage *out, socklen_t *bytes)

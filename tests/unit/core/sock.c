@@ -27,7 +27,7 @@ static void test_tcp_listen(void **state)
     (void)state;
     struct weir_addr addr, local;
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    int fd = sock_listen(&addr, 8, false);
+    int fd = sock_listen(&addr, 8, 0);
     assert_true(fd >= 0);
     check_flags(fd);
     assert_true(option(fd, SOL_SOCKET, SO_ACCEPTCONN));
@@ -36,8 +36,8 @@ static void test_tcp_listen(void **state)
     assert_int_equal(sock_local(fd, &local), 0);
     assert_int_equal(local.bytes, sizeof(struct sockaddr_in));
     /* Somebody listens there. */
-    assert_int_equal(sock_listen(&local, 8, false), -EADDRINUSE);
-    assert_int_equal(sock_listen(&local, 8, true), -EADDRINUSE);
+    assert_int_equal(sock_listen(&local, 8, 0), -EADDRINUSE);
+    assert_int_equal(sock_listen(&local, 8, WEIR_LISTEN_REUSE_PORT), -EADDRINUSE);
     int peer = rig_tcp_dial(&local);
     int accepted = accept(fd, NULL, NULL);
     assert_true(accepted >= 0);
@@ -52,7 +52,7 @@ static void test_tcp_listen(void **state)
     sock_close(peer);
     /* REUSEADDR: connections of the last life do not keep the next one from listening. */
     sock_close(fd);
-    fd = sock_listen(&local, 8, false);
+    fd = sock_listen(&local, 8, 0);
     assert_true(fd >= 0);
     sock_close(fd);
 }
@@ -62,10 +62,10 @@ static void test_reuse_port(void **state)
     (void)state;
     struct weir_addr addr;
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    int a = sock_listen(&addr, 8, true);
+    int a = sock_listen(&addr, 8, WEIR_LISTEN_REUSE_PORT);
     assert_true(a >= 0);
     assert_int_equal(sock_local(a, &addr), 0);
-    int b = sock_listen(&addr, 8, true);
+    int b = sock_listen(&addr, 8, WEIR_LISTEN_REUSE_PORT);
     assert_true(b >= 0);
     sock_close(a);
     sock_close(b);
@@ -85,7 +85,7 @@ static void test_stream(void **state)
     sock_close(fd);
     struct weir_addr strange = { .storage.ss_family = 0x7f00, .bytes = 2 };
     assert_int_equal(sock_stream(&strange), -EAFNOSUPPORT);
-    assert_int_equal(sock_listen(&strange, 1, false), -EAFNOSUPPORT);
+    assert_int_equal(sock_listen(&strange, 1, 0), -EAFNOSUPPORT);
 }
 
 /* A bind or listen that fails leaves no descriptor behind. */
@@ -95,9 +95,9 @@ static void test_failures_leave_nothing(void **state)
     unsigned before = rig_fds_count();
     struct weir_addr addr;
     assert_int_equal(weir_addr_parse_listen(&addr, "192.0.2.1:1"), 0);
-    assert_int_equal(sock_listen(&addr, 8, false), -EADDRNOTAVAIL);
+    assert_int_equal(sock_listen(&addr, 8, 0), -EADDRNOTAVAIL);
     assert_int_equal(weir_addr_unix(&addr, "/nowhere/at/all"), 0);
-    assert_int_equal(sock_listen(&addr, 8, false), -ENOENT);
+    assert_int_equal(sock_listen(&addr, 8, 0), -ENOENT);
     assert_int_equal(rig_fds_count(), before);
 }
 
@@ -123,15 +123,15 @@ static void test_unix_stale_file_is_replaced(void **state)
     (void)state;
     struct weir_addr addr;
     assert_int_equal(weir_addr_unix(&addr, path), 0);
-    int fd = sock_listen(&addr, 8, false);
+    int fd = sock_listen(&addr, 8, 0);
     assert_true(fd >= 0);
     check_flags(fd);
     /* The owner lives: the file stays. */
-    assert_int_equal(sock_listen(&addr, 8, false), -EADDRINUSE);
+    assert_int_equal(sock_listen(&addr, 8, 0), -EADDRINUSE);
     sock_close(rig_tcp_dial(&addr));
     /* It is gone: its file is in the way no longer. */
     sock_close(fd);
-    fd = sock_listen(&addr, 8, false);
+    fd = sock_listen(&addr, 8, 0);
     assert_true(fd >= 0);
     sock_close(fd);
 }
@@ -143,7 +143,7 @@ static void test_unix_full_backlog_is_alive(void **state)
     struct weir_addr addr;
     int clients[4], count = 0;
     assert_int_equal(weir_addr_unix(&addr, path), 0);
-    int fd = sock_listen(&addr, 0, false);
+    int fd = sock_listen(&addr, 0, 0);
     assert_true(fd >= 0);
     for (; count < 4; count++) {
         clients[count] = sock_stream(&addr);
@@ -154,7 +154,7 @@ static void test_unix_full_backlog_is_alive(void **state)
     assert_true(count < 4);
     assert_int_equal(errno, EAGAIN);
     alarm(2); /* waiting would be for ever */
-    assert_int_equal(sock_listen(&addr, 8, false), -EADDRINUSE);
+    assert_int_equal(sock_listen(&addr, 8, 0), -EADDRINUSE);
     alarm(0);
     for (int i = 0; i <= count; i++)
         sock_close(clients[i]);
@@ -171,9 +171,37 @@ static void test_unix_other_file_stays(void **state)
     assert_true(file >= 0);
     close(file);
     assert_int_equal(weir_addr_unix(&addr, path), 0);
-    assert_int_equal(sock_listen(&addr, 8, false), -EADDRINUSE);
+    assert_int_equal(sock_listen(&addr, 8, 0), -EADDRINUSE);
     assert_int_equal(stat(path, &st), 0);
     assert_true(S_ISREG(st.st_mode));
+}
+
+/* Nobody is accepted before there is something to read. */
+static void test_defer_accept(void **state)
+{
+    (void)state;
+    struct weir_addr addr;
+    assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
+    int fd = sock_listen(&addr, 8, WEIR_LISTEN_DEFER);
+    assert_true(fd >= 0);
+    assert_true(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT));
+    assert_int_equal(sock_local(fd, &addr), 0);
+    int peer = rig_tcp_dial(&addr);
+    assert_int_equal(accept(fd, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(write(peer, "x", 1), 1);
+    struct pollfd waiting = { .fd = fd, .events = POLLIN };
+    assert_int_equal(poll(&waiting, 1, 5000), 1);
+    int accepted = accept(fd, NULL, NULL);
+    assert_true(accepted >= 0);
+    close(accepted);
+    close(peer);
+    sock_close(fd);
+    /* A unix socket has no such thing, and does without. */
+    assert_int_equal(weir_addr_unix(&addr, path), 0);
+    fd = sock_listen(&addr, 8, WEIR_LISTEN_DEFER);
+    assert_true(fd >= 0);
+    sock_close(fd);
 }
 
 static void test_shutdown_and_reset(void **state)
@@ -207,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tcp_listen),
         cmocka_unit_test(test_reuse_port),
+        cmocka_unit_test_setup_teardown(test_defer_accept, unix_setup, unix_teardown),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_failures_leave_nothing),
         cmocka_unit_test_setup_teardown(test_unix_stale_file_is_replaced, unix_setup,

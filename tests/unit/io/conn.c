@@ -510,7 +510,7 @@ static void test_end_while_connecting(void **state)
     struct weir_addr addr;
     int fillers[2];
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    int listener = sock_listen(&addr, 0, false);
+    int listener = sock_listen(&addr, 0, 0);
     assert_true(listener >= 0);
     assert_int_equal(sock_local(listener, &addr), 0);
     fillers[0] = rig_tcp_dial(&addr);

@@ -75,7 +75,7 @@ static const struct weir_listener_handler handler = { .on_accept = on_accept,
 
 static void owner_open(struct owner *o, struct weir_addr *addr)
 {
-    assert_int_equal(weir_listener_open(&o->listener, engine, "127.0.0.1:0", 64, false), 0);
+    assert_int_equal(weir_listener_open(&o->listener, engine, "127.0.0.1:0", 64, 0), 0);
     assert_int_equal(sock_local(o->listener->fd, addr), 0);
     weir_listener_start(o->listener, &handler, o);
 }
@@ -113,16 +113,16 @@ static void test_open_errors(void **state)
 {
     (void)state;
     struct weir_listener *l = (void *)1;
-    assert_int_equal(weir_listener_open(&l, engine, "nonsense", 8, false), -EINVAL);
+    assert_int_equal(weir_listener_open(&l, engine, "nonsense", 8, 0), -EINVAL);
     assert_null(l);
     assert_non_null(strstr(weir_error_text(), "'nonsense'"));
-    assert_int_equal(weir_listener_open(&l, engine, "192.0.2.1:1", 8, false), -EADDRNOTAVAIL);
+    assert_int_equal(weir_listener_open(&l, engine, "192.0.2.1:1", 8, 0), -EADDRNOTAVAIL);
     assert_non_null(strstr(weir_error_text(), "192.0.2.1:1"));
     struct weir_addr addr;
     char text[WEIR_ADDR_TEXT_BYTES];
     int taken = rig_tcp_listen(&addr);
     weir_addr_format(&addr, text, sizeof text);
-    assert_int_equal(weir_listener_open(&l, engine, text, 8, false), -EADDRINUSE);
+    assert_int_equal(weir_listener_open(&l, engine, text, 8, 0), -EADDRINUSE);
     assert_non_null(strstr(weir_error_text(), text));
     close(taken);
     assert_null(l);
@@ -141,7 +141,7 @@ static void test_no_slot(void **state)
     owner_open(&o, &addr);
     struct weir_listener *l;
     unsigned before = rig_fds_count();
-    assert_int_equal(weir_listener_open(&l, engine, "127.0.0.1:0", 8, false), -ENOBUFS);
+    assert_int_equal(weir_listener_open(&l, engine, "127.0.0.1:0", 8, 0), -ENOBUFS);
     assert_non_null(strstr(weir_error_text(), "conns_max"));
     assert_int_equal(rig_fds_count(), before);
     owner_close(&o);
@@ -426,7 +426,7 @@ static void test_close_in_every_state(void **state)
         }
     }
     /* Never started: there is nobody to tell. */
-    assert_int_equal(weir_listener_open(&o.listener, engine, "127.0.0.1:0", 8, false), 0);
+    assert_int_equal(weir_listener_open(&o.listener, engine, "127.0.0.1:0", 8, 0), 0);
     weir_listener_close(o.listener);
     RIG_RUN_UNTIL(engine, rig_stats(engine).conns_now == 0);
 }
@@ -440,7 +440,7 @@ static void test_unix(void **state)
     unlink(path);
     struct owner o = { .room = 10 };
     struct weir_addr addr;
-    assert_int_equal(weir_listener_open(&o.listener, engine, text, 8, false), 0);
+    assert_int_equal(weir_listener_open(&o.listener, engine, text, 8, 0), 0);
     weir_listener_start(o.listener, &handler, &o);
     assert_int_equal(weir_addr_unix(&addr, path), 0);
     int client = rig_tcp_dial(&addr);

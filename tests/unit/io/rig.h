@@ -148,7 +148,7 @@ static inline void rig_buffer(int fd, int option, int bytes)
 static inline int rig_tcp_listen(struct weir_addr *addr)
 {
     assert_int_equal(weir_addr_parse_listen(addr, "127.0.0.1:0"), 0);
-    int fd = sock_listen(addr, 64, false);
+    int fd = sock_listen(addr, 64, 0);
     assert_true(fd >= 0);
     assert_int_equal(sock_local(fd, addr), 0);
     return fd;

@@ -45,6 +45,7 @@ static void test_defaults(void **state)
     assert_int_equal(options.journal_count, 65536);
     assert_int_equal(options.drain_timeout_ns, 30 * NS_PER_S);
     assert_false(options.strict_models);
+    assert_false(options.defer_accept);
 }
 
 static void test_all(void **state)
@@ -63,7 +64,8 @@ static void test_all(void **state)
     assert_true(options.error_rate < 0.2501);
     assert_true(options.seed == UINT64_MAX);
     assert_int_equal(parse("--max-concurrency", "0", "--max-conns=10000", "--max-body", "64KiB",
-                           "--journal", "0", "--drain-timeout", "0", "--strict-models", NULL),
+                           "--journal", "0", "--drain-timeout", "0", "--strict-models",
+                           "--defer-accept", NULL),
                      OPTIONS_RUN);
     assert_int_equal(options.concurrency_max, 0);
     assert_int_equal(options.conns_max, 10000);
@@ -71,6 +73,7 @@ static void test_all(void **state)
     assert_int_equal(options.journal_count, 0);
     assert_int_equal(options.drain_timeout_ns, 0);
     assert_true(options.strict_models);
+    assert_true(options.defer_accept);
     assert_int_equal(options_descriptors_max(&options), 10000 + 8 + 32);
 }
 

@@ -76,7 +76,7 @@ static inline int setup(void **state)
     memset(&nodes, 0, sizeof nodes);
     nodes.fds_before = rig_fds_count();
     assert_int_equal(weir_addr_parse_listen(&nodes.addr, "127.0.0.1:0"), 0);
-    nodes.listen_fd = sock_listen(&nodes.addr, 64, false);
+    nodes.listen_fd = sock_listen(&nodes.addr, 64, 0);
     assert_true(nodes.listen_fd >= 0);
     assert_int_equal(sock_local(nodes.listen_fd, &nodes.addr), 0);
     for (unsigned i = 0; i < NODES_MAX; i++) {

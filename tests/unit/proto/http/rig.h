@@ -630,7 +630,7 @@ static inline void rig_listen(struct rig *r, int backlog)
     struct weir_addr addr;
     char text[WEIR_ADDR_TEXT_BYTES];
     assert_int_equal(weir_addr_parse_listen(&addr, "127.0.0.1:0"), 0);
-    r->listen_fd = sock_listen(&addr, (uint32_t)backlog, false);
+    r->listen_fd = sock_listen(&addr, (uint32_t)backlog, 0);
     assert_true(r->listen_fd >= 0);
     assert_int_equal(sock_local(r->listen_fd, &addr), 0);
     weir_addr_format(&addr, text, sizeof text);
