@@ -39,8 +39,8 @@ struct weir_listener {
 };
 
 /*
- * Bind, listen, accept; `how`: enum weir_listen. @return 0, -ENOBUFS no slot, or what the system said (weir_error_text()
- * names `text`)
+ * Bind, listen, accept; `how`: enum weir_listen. @return 0, -ENOBUFS no slot, or what the system
+ * said (weir_error_text() names `text`)
  */
 int weir_listener_open(struct weir_listener **out, struct weir_engine *engine, const char *text,
                        uint32_t backlog, unsigned how) WEIR_MUST_USE;

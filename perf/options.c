@@ -39,7 +39,7 @@ static const char help[] =
     "\n"
     "Load an HTTP/1.1 server from a fixed number of connections, each asking again as soon as it\n"
     "is answered (closed loop), and report throughput, latency, errors and CPU time.\n"
-    "URL is http://host[:port][/path][?query].\n"
+    "URL is http://host[:port][/path][?query], or http+unix://%2Fsocket/path.\n"
     "\n"
     "Load\n"
     "  -c, --connections N    connections, shared out among the threads (default 64)\n"
@@ -377,9 +377,12 @@ static int parse_url(struct options_parser *parser, const char *text)
     out->url_text = text;
     if (weir_url_parse(&out->url, slice_of(text)) < 0)
         return options_fail(parser, "URL '%s': %s", text, weir_error_text());
-    if (out->url.scheme != WEIR_URL_HTTP)
-        return options_fail(parser, "URL '%s': expected http://", text);
-    const char *format = out->url.host_is_ipv6 ? "http://[%.*s]:%u" : "http://%.*s:%u";
+    if (out->url.scheme == WEIR_URL_HTTPS)
+        return options_fail(parser, "URL '%s': expected http:// or http+unix://", text);
+    bool is_socket = out->url.scheme == WEIR_URL_HTTP_UNIX;
+    const char *format = is_socket               ? "http+unix://%.*s"
+                         : out->url.host_is_ipv6 ? "http://[%.*s]:%u"
+                                                 : "http://%.*s:%u";
     int len = snprintf(out->endpoint, sizeof(out->endpoint), format, (int)out->url.host.len,
                        (const char *)out->url.host.ptr, out->url.port);
     if (len < 0 || (size_t)len >= sizeof(out->endpoint))
@@ -389,7 +392,7 @@ static int parse_url(struct options_parser *parser, const char *text)
         return options_fail(parser, "URL '%s': expected '/' before the '?'", text);
     out->request.target = out->url.target;
     if (out->request.host.len == 0)
-        out->request.host = out->url.authority;
+        out->request.host = is_socket ? WEIR_TEXT("localhost") : out->url.authority;
     return 0;
 }
 

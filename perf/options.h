@@ -11,7 +11,8 @@
 struct bench_options {
     const char *url_text; /* NUL-terminated, argv's */
     struct weir_url url;  /* views into url_text */
-    char endpoint[300];   /* for weir_client_config; a DNS name has at most 253 bytes */
+    char endpoint[400];   /* for weir_client_config: a host of 255 bytes, or a socket's path of 107,
+                             each of which may be written as three */
     uint32_t connections;
     uint32_t threads;
     uint32_t pipeline;

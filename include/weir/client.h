@@ -17,7 +17,8 @@ struct weir_call;
 /** Limits and timeouts of a client. 0 as a timeout means none. */
 struct weir_client_config {
     uint32_t size;
-    /** "http://127.0.0.1:8080", "http://[::1]:80", "http://name:80" (resolved once, at open), "unix:/path". Required */
+    /** "http://127.0.0.1:8080", "http://[::1]:80", "http://name:80" (resolved once, at open),
+     *  "http+unix://%2Fpath", "unix:/path". Required */
     const char *endpoint;
     uint32_t conns_max;          /**< connections. Default 100 */
     uint32_t pipeline_max;       /**< requests in flight per connection; 1 = no pipelining (default) */

@@ -1,189 +1,105 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * URLs (RFC 3986). The error texts name the byte and what was expected but never repeat the URL: it
- * may carry a password, and error texts end up in logs.
- */
 #include <weir/url.h>
 
-#include "core/assert.h"
-#include "core/base.h"
+#include "proto/codec/url_check.h"
 
-#include <arpa/inet.h>
+static const enum weir_url_scheme url_schemes[] = { WEIR_URL_HTTP, WEIR_URL_HTTPS,
+                                                    WEIR_URL_HTTP_UNIX };
 
-#define URL_HOST_BYTES_MAX 255 /* RFC 3986 section 3.2.2; DNS has no longer names either */
-
-static int url_fail(size_t offset, const char *problem)
+/* Set the scheme; *authority is where that part begins, behind "://". */
+static struct url_flaw url_take_scheme(struct weir_url *url, struct weir_slice text,
+                                       size_t *authority)
 {
-    return weir_fail(WEIR_E_URL, "URL: %s at byte %zu", problem, offset);
-}
-
-static bool url_is_alpha(uint8_t c)
-{
-    c |= 0x20;
-    return c >= 'a' && c <= 'z';
-}
-
-static bool url_is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
-
-/*
- * unreserved and sub-delims of RFC 3986 section 2. A percent sign is left out although the grammar
- * has it: an escaped host must be decoded before it is looked up, and a view into the text cannot
- * be.
- */
-static bool url_is_host_byte(uint8_t c)
-{
-    return url_is_alpha(c) || url_is_digit(c) ||
-           (c != '\0' && strchr("-._~!$&'()*+,;=", c) != NULL);
-}
-
-/* No byte that ends a line, hides in a terminal or has no place in a URL gets any further. */
-static int url_check_bytes(struct weir_slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-        if (c == ' ')
-            return url_fail(i, "a space (write %20)");
-        if (c < 0x20 || c == 0x7f)
-            return url_fail(i, "a control character");
-        if (c >= 0x80)
-            return url_fail(i, "a byte that is not ASCII (percent-encode it, IDNA-encode a host)");
+    size_t colon = url_find(text, 0, ":/?#");
+    struct weir_slice name = url_cut(text, 0, colon);
+    bool slashes = text.len - colon >= 3 && memcmp(text.ptr + colon, "://", 3) == 0;
+    for (size_t i = 0; slashes && i < sizeof url_schemes / sizeof url_schemes[0]; i++) {
+        if (!weir_url_text_eq(name, weir_url_scheme_name(url_schemes[i])))
+            continue;
+        url->scheme = url_schemes[i];
+        url->scheme_text = name;
+        *authority = colon + 3;
+        return url_flaw_none();
     }
-    return 0;
+    if (weir_url_text_eq(name, WEIR_TEXT("unix")))
+        return url_flaw_at(0, "expected http://, https:// or http+unix:// (a unix socket as a URL "
+                              "is http+unix://%2Fpath%2Fof%2Fsocket)");
+    return url_flaw_at(0, "expected http://, https:// or http+unix://");
 }
 
-/* Schemes are case-insensitive (RFC 3986 section 3.1). */
-static bool url_has_scheme(struct weir_slice text, const char *lowercase, size_t len)
+/* Path, query, fragment: what follows the authority, from `begin` on. */
+static struct url_flaw url_take_rest(struct weir_url *url, struct weir_slice text, size_t begin)
 {
-    if (text.len < len)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = text.ptr[i];
-        if ((url_is_alpha(c) ? (c | 0x20) : c) != (uint8_t)lowercase[i])
-            return false;
-    }
-    return true;
+    struct url_flaw flaw = weir_url_check_percent(url_cut(text, begin, text.len));
+    if (flaw.problem != NULL)
+        return url_flaw_at(begin + flaw.at, flaw.problem);
+    size_t path_end = url_find(text, begin, "?#");
+    size_t query_end = url_find(text, path_end, "#");
+    url->path = url_cut(text, begin, path_end);
+    url->has_query = path_end < query_end;
+    if (url->has_query)
+        url->query = url_cut(text, path_end + 1, query_end);
+    url->has_fragment = query_end < text.len;
+    if (url->has_fragment)
+        url->fragment = url_cut(text, query_end + 1, text.len);
+    url->target = query_end > begin ? url_cut(text, begin, query_end) : WEIR_TEXT("/");
+    return url_flaw_none();
 }
 
-/* @return where the authority begins */
-static int url_parse_scheme(struct weir_url *url, struct weir_slice text)
+static struct url_flaw url_take(struct weir_url *url, struct weir_slice text)
 {
-    if (url_has_scheme(text, "http://", 7)) {
-        url->scheme = WEIR_URL_HTTP;
-        url->port = 80;
-        return 7;
-    }
-    if (url_has_scheme(text, "https://", 8)) {
-        url->scheme = WEIR_URL_HTTPS;
-        url->port = 443;
-        return 8;
-    }
-    return url_fail(0, "expected http:// or https://");
-}
-
-/* The bytes from `at` on that are in no `stops`. */
-static size_t url_span(struct weir_slice text, size_t at, const char *stops)
-{
-    size_t end = at;
-    while (end < text.len && strchr(stops, text.ptr[end]) == NULL)
-        end++;
-    return end - at;
-}
-
-/* `[` IPv6address `]`. No zone (RFC 6874): it means nothing outside the machine, and Host must not
- * have it. */
-static int url_parse_ipv6(struct weir_url *url, size_t offset)
-{
-    struct weir_slice authority = url->authority;
-    size_t len = url_span(authority, 1, "]");
-    if (1 + len == authority.len)
-        return url_fail(offset, "'[' without ']'");
-    char literal[INET6_ADDRSTRLEN] = { 0 };
-    struct in6_addr address;
-    if (len < sizeof literal)
-        memcpy(literal, authority.ptr + 1, len);
-    if (len >= sizeof literal || inet_pton(AF_INET6, literal, &address) != 1)
-        return url_fail(offset + 1, "expected an IPv6 address (without zone)");
-    url->host = (struct weir_slice){ authority.ptr + 1, len };
-    url->host_is_ipv6 = true;
-    return 0;
-}
-
-static int url_parse_name(struct weir_url *url, size_t offset)
-{
-    struct weir_slice authority = url->authority;
-    size_t len = url_span(authority, 0, ":");
-    if (len == 0)
-        return url_fail(offset, "expected a host");
-    for (size_t i = 0; i < len; i++)
-        if (!url_is_host_byte(authority.ptr[i]))
-            return url_fail(offset + i, "a character that no host name has");
-    if (len > URL_HOST_BYTES_MAX)
-        return url_fail(offset + URL_HOST_BYTES_MAX, "a host of more than 255 bytes");
-    url->host = (struct weir_slice){ authority.ptr, len };
-    url->host_is_ipv6 = false;
-    return 0;
-}
-
-/* What follows the host within the authority: nothing, or `:` and a port. */
-static int url_parse_port(struct weir_url *url, struct weir_slice rest, size_t offset)
-{
-    if (rest.len == 0)
-        return 0;
-    if (rest.ptr[0] != ':')
-        return url_fail(offset, "expected ':', '/' or the end after the host");
-    uint32_t port = 0;
-    for (size_t i = 1; i < rest.len; i++) {
-        if (!url_is_digit(rest.ptr[i]))
-            return url_fail(offset + i, "expected a digit of the port");
-        port = port * 10 + (uint32_t)(rest.ptr[i] - '0');
-        if (port > UINT16_MAX)
-            return url_fail(offset + 1, "expected a port of 1 ... 65535");
-    }
-    if (port == 0)
-        return url_fail(offset + 1, "expected a port of 1 ... 65535");
-    url->port = (uint16_t)port;
-    return 0;
-}
-
-static int url_parse_authority(struct weir_url *url, size_t offset)
-{
-    struct weir_slice authority = url->authority;
-    size_t user_len = url_span(authority, 0, "@");
-    if (user_len < authority.len) /* RFC 9110 section 4.2.4: never send it; better not to take it */
-        return url_fail(offset + user_len, "user information, which is not supported,");
-    bool bracket = authority.len > 0 && authority.ptr[0] == '[';
-    int err = bracket ? url_parse_ipv6(url, offset) : url_parse_name(url, offset);
-    if (err < 0)
-        return err;
-    size_t host_len = url->host.len + (bracket ? 2 : 0);
-    WEIR_ASSERT(host_len <= authority.len);
-    struct weir_slice rest = { authority.ptr + host_len, authority.len - host_len };
-    return url_parse_port(url, rest, offset + host_len);
+    if (text.len > WEIR_URL_BYTES_MAX)
+        return url_flaw_at(WEIR_URL_BYTES_MAX, "more than 65535 bytes, the first too many");
+    struct url_flaw flaw = weir_url_check_bytes(text);
+    if (flaw.problem != NULL)
+        return flaw;
+    size_t begin = 0;
+    flaw = url_take_scheme(url, text, &begin);
+    if (flaw.problem != NULL)
+        return flaw;
+    size_t end = url_find(text, begin, "/?#");
+    flaw = weir_url_check_authority(url, url_cut(text, begin, end));
+    if (flaw.problem != NULL)
+        return url_flaw_at(begin + flaw.at, flaw.problem);
+    return url_take_rest(url, text, end);
 }
 
 int weir_url_parse(struct weir_url *out, struct weir_slice text)
 {
     WEIR_ASSERT(out != NULL);
     WEIR_ASSERT(text.ptr != NULL || text.len == 0);
-    struct weir_url url = { .target = WEIR_TEXT("/") };
-    int err = url_check_bytes(text);
-    if (err < 0)
-        return err;
-    int offset = url_parse_scheme(&url, text);
-    if (offset < 0)
-        return offset;
-    size_t begin = (size_t)offset;
-    size_t len = url_span(text, begin, "/?#");
-    url.authority = (struct weir_slice){ text.ptr + begin, len };
-    err = url_parse_authority(&url, begin);
-    if (err < 0)
-        return err;
-    size_t target_len = url_span(text, begin + len, "#");
-    if (target_len > 0)
-        url.target = (struct weir_slice){ text.ptr + begin + len, target_len };
+    struct weir_url url = { .port = 0 };
+    struct url_flaw flaw = url_take(&url, text);
+    if (flaw.problem != NULL)
+        return weir_fail(WEIR_E_URL, "URL: %s at byte %zu", flaw.problem, flaw.at);
+    WEIR_ASSERT(url.host.len != 0);
     *out = url;
     return 0;
+}
+
+/* The paths of two sockets, decoded: the names of files, so with case. */
+static bool url_same_socket(struct weir_slice a, struct weir_slice b)
+{
+    size_t at_a = 0, at_b = 0;
+    if (weir_url_check_percent(a).problem != NULL || weir_url_check_percent(b).problem != NULL)
+        return weir_slice_eq(a, b);
+    while (at_a < a.len && at_b < b.len)
+        if (url_decode_next(a, &at_a) != url_decode_next(b, &at_b))
+            return false;
+    return at_a == a.len && at_b == b.len;
+}
+
+bool weir_url_same_origin(const struct weir_url *a, const struct weir_url *b)
+{
+    WEIR_ASSERT(a != NULL);
+    WEIR_ASSERT(b != NULL);
+    if (a->scheme != b->scheme || a->port != b->port || a->host_is_ipv6 != b->host_is_ipv6)
+        return false;
+    if (a->scheme == WEIR_URL_HTTP_UNIX)
+        return url_same_socket(a->host, b->host);
+    uint16_t groups_a[8], groups_b[8];
+    if (a->host_is_ipv6 && weir_url_check_ipv6(groups_a, a->host).problem == NULL &&
+        weir_url_check_ipv6(groups_b, b->host).problem == NULL)
+        return memcmp(groups_a, groups_b, sizeof groups_a) == 0;
+    return weir_url_text_eq(a->host, b->host);
 }

@@ -400,6 +400,14 @@ static int endpoint_parse(struct weir_client *client, const char *endpoint)
     int rc = weir_url_parse(&url, text);
     if (rc < 0)
         return rc;
+    if (url.scheme == WEIR_URL_HTTP_UNIX) {
+        char path[WEIR_URL_UNIX_PATH_BYTES_MAX + 1] = { 0 };
+        int64_t bytes = weir_url_percent_decode((uint8_t *)path, sizeof path - 1, url.host);
+        if (bytes < 0)
+            return (int)bytes;
+        client->host = WEIR_TEXT("localhost");
+        return weir_addr_unix(&client->addr, path);
+    }
     if (url.scheme != WEIR_URL_HTTP)
         return weir_fail(WEIR_E_UNSUPPORTED, "endpoint: only http is supported");
     if (url.authority.len >= sizeof client->authority)

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import urllib.parse
 
 import lib
 from lib import MOCK, Mock, Raw, check, equal, request, test
@@ -171,6 +172,8 @@ def unix_socket():
         mock = Mock(listen=f"unix:{path}")
         equal(mock.text, f"unix:{path}", "what is listened on")
         check('"healthy"' in lib.curl("--unix-socket", path, "http://anything/api/health"), "the answer")
+        run = lib.bench("-n", "20", "-c", "2", f"http+unix://{urllib.parse.quote(path, safe='')}/api/health")
+        equal((run["requests"], run["errors"]), (20, 0), "weir-bench over the socket")
         mock.stop()
 
 
