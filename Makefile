@@ -57,6 +57,9 @@ LIB_SRC := $(sort $(wildcard core/*.c io/*.c proto/codec/*.c proto/http/*.c))
 MOCK_SRC := $(sort $(wildcard mock/*.c))
 BENCH_SRC := $(sort $(wildcard perf/*.c))
 FLOOR_SRC := $(sort $(wildcard perf/floor/*.c))
+# The codec benchmark has libhttp-parser as a column only where it is (package libhttp-parser-dev).
+HTTP_PARSER := $(shell printf '\043include <http_parser.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+CODEC_SRC := $(sort $(filter-out $(if $(HTTP_PARSER),,perf/codec/peer_http_parser.c),$(wildcard perf/codec/*.c)))
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c tests/unit/*/*.c tests/unit/*/*/*.c))
 E2E_SRC := $(sort $(wildcard tests/e2e/*.c))
 FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
@@ -66,12 +69,13 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
 EXAMPLE_SRC := $(sort $(filter-out $(if $(UV_LIBS),,examples/libuv.c),$(wildcard examples/*.c)))
 SIM_SRC := $(sort $(wildcard tests/sim/*.c))
-ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(SIM_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
+ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(CODEC_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(SIM_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
 ALL_HDR := $(sort $(shell find include core io proto mock perf tests -name '*.h'))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 MOCK_OBJ := $(MOCK_SRC:%.c=$(B)/obj/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/obj/%.o)
+CODEC_OBJ := $(CODEC_SRC:%.c=$(B)/obj/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
 E2E_BIN := $(E2E_SRC:tests/e2e/%.c=$(B)/tests/e2e/%)
 FAULT_BIN := $(FAULT_SRC:tests/fault/%.c=$(B)/tests/fault/%)
@@ -84,16 +88,18 @@ FLOOR_BIN := $(FLOOR_SRC:perf/floor/%.c=$(B)/floor-%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:examples/%.c=$(B)/examples/%)
 MOCK_BIN := $(if $(MOCK_SRC),$(B)/weir-mock)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/weir-bench)
+CODEC_BIN := $(if $(CODEC_SRC),$(B)/codec-bench)
 
 LIB_LIBS := -luring
 MOCK_LIBS := -ljansson -lm
 BENCH_LIBS := -lm
+CODEC_LIBS := -ldl $(if $(HTTP_PARSER),-lhttp_parser)
 TEST_LIBS := -lcmocka -ljansson -lm
 
 .PHONY: all lib bins examples test-bins sim-bins fuzz-bins test sim check tidy lint cppcheck format fuzz install uninstall clean help FORCE
 all: lib bins examples
 lib: $(B)/libweir.a $(B)/libweir.so.0
-bins: $(MOCK_BIN) $(BENCH_BIN) $(FLOOR_BIN)
+bins: $(MOCK_BIN) $(BENCH_BIN) $(CODEC_BIN) $(FLOOR_BIN)
 examples: $(EXAMPLE_BIN)
 test-bins: $(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN)
 fuzz-bins: $(FUZZ_BIN)
@@ -110,7 +116,7 @@ $(B)/.flags: FORCE
 	@printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' >$@
 $(B)/.sources: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC)' | cmp -s - $@ || printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC)' >$@
+	@printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(CODEC_SRC)' | cmp -s - $@ || printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(CODEC_SRC)' >$@
 
 $(B)/obj/%.o: %.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
@@ -138,6 +144,10 @@ $(B)/weir-mock: $(MOCK_OBJ) $(B)/libweir.a $(B)/.sources
 $(B)/weir-bench: $(BENCH_OBJ) $(B)/libweir.a $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(BENCH_OBJ) $(B)/libweir.a $(LIB_LIBS) $(BENCH_LIBS)
+
+$(B)/codec-bench: $(CODEC_OBJ) $(B)/libweir.a $(B)/.sources
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CODEC_OBJ) $(B)/libweir.a $(LIB_LIBS) $(CODEC_LIBS)
 
 $(B)/floor-%: perf/floor/%.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
@@ -190,7 +200,7 @@ sim: $(B)/tests/sim/sim
 check: tidy lint cppcheck
 tidy:
 	@tests/tidy.sh
-lint: $(patsubst %.c,build/lint/%.ok,$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(EXAMPLE_SRC))
+lint: $(patsubst %.c,build/lint/%.ok,$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(CODEC_SRC) $(EXAMPLE_SRC))
 build/lint/%.ok: %.c .clang-tidy $(ALL_HDR)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  TIDY $<")
@@ -204,7 +214,7 @@ cppcheck:
 		--language=c --library=posix --suppress=missingIncludeSystem --suppress=readdirCalled --suppress=invalidFunctionArg \
 		--cppcheck-build-dir=build/cppcheck \
 		-j $(shell nproc 2>/dev/null || echo 1) $(CPP_FLAGS) -Itests \
-		$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(EXAMPLE_SRC)
+		$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(CODEC_SRC) $(EXAMPLE_SRC)
 format:
 	clang-format -i $(ALL_SRC) $(ALL_HDR)
 
@@ -251,7 +261,7 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make              everything: libweir, weir-mock, weir-bench, the floor programs, the examples'
+	@echo 'make              everything: libweir, weir-mock, weir-bench, codec-bench, the floor programs, the examples'
 	@echo 'make test         all tests; the last line is the count. ONLY=unit/core runs a part, SAN=address,undefined sanitizes'
 	@echo 'make check        what can be found without running: tidy, lint (clang-tidy), cppcheck'
 	@echo 'make tidy         the rules of the house: layers, banned functions, sizes, documentation'
@@ -263,5 +273,5 @@ help:
 	@echo
 	@sed -n '4,/^$$/s/^#   //p' Makefile
 
--include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ) $(SIM_OBJ)))
+-include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ) $(CODEC_OBJ) $(SIM_OBJ)))
 -include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))
