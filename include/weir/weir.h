@@ -11,6 +11,7 @@
 #include <weir/http1.h>
 #include <weir/random.h>
 #include <weir/server.h>
+#include <weir/sse.h>
 #include <weir/timer.h>
 #include <weir/units.h>
 #include <weir/url.h>
