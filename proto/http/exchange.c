@@ -267,7 +267,7 @@ static inline bool cacheable(const struct weir_exchange *x, const struct weir_re
 {
     return r->headers_count == 0 && r->how == WEIR_BODY_COPY && x->version_minor > 0 && !x->head &&
            !bodyless_status(r->status) && r->content_type.len <= WEIR_HEAD_CACHE_TYPE_MAX &&
-           r->body.len <= WEIR_CHUNK_ROOM - WEIR_HEAD_CACHE_BYTES - LENGTH_DIGITS_MAX - 4;
+           r->body.len <= WEIR_CHUNK_ROOM - WEIR_HEAD_CACHE_BYTES - WEIR_HEAD_CACHE_TAIL;
 }
 
 static bool cache_hit(const struct weir_server *server, const struct weir_response *r)
@@ -301,28 +301,37 @@ static bool cache_fill(struct weir_exchange *x, const struct weir_response *r)
     return true;
 }
 
-/* @return 0, or -ENOBUFS */
-static int cached_write(struct weir_exchange *x, struct weir_slice body)
+/* What follows the cached head of an answer of `body_bytes`: often the same as the last time. */
+static void cache_tail_set(struct weir_head_cache *c, size_t body_bytes)
 {
-    const struct weir_head_cache *c = &x->server->head_cache;
-    struct weir_sendq *out = out_of(x);
-    uint8_t *at = weir_sendq_reserve(x->server->engine, out,
-                                     WEIR_HEAD_CACHE_BYTES + LENGTH_DIGITS_MAX + 4 + body.len);
-    if (WEIR_UNLIKELY(at == NULL))
-        return -ENOBUFS;
     uint8_t digits[LENGTH_DIGITS_MAX];
     unsigned first = LENGTH_DIGITS_MAX;
-    size_t value = body.len;
+    size_t value = body_bytes;
     do {
         digits[--first] = (uint8_t)('0' + value % 10);
         value /= 10;
     } while (value > 0);
+    memcpy(c->tail, digits + first, LENGTH_DIGITS_MAX - first);
+    memcpy(c->tail + LENGTH_DIGITS_MAX - first, "\r\n\r\n", 4);
+    c->tail_len = (uint8_t)(LENGTH_DIGITS_MAX - first + 4);
+    c->tail_of = body_bytes;
+}
+
+/* @return 0, or -ENOBUFS */
+static int cached_write(struct weir_exchange *x, struct weir_slice body)
+{
+    struct weir_head_cache *c = &x->server->head_cache;
+    struct weir_sendq *out = out_of(x);
+    uint8_t *at = weir_sendq_reserve(x->server->engine, out,
+                                     WEIR_HEAD_CACHE_BYTES + WEIR_HEAD_CACHE_TAIL + body.len);
+    if (WEIR_UNLIKELY(at == NULL))
+        return -ENOBUFS;
+    if (c->tail_of != body.len || c->tail_len == 0)
+        cache_tail_set(c, body.len);
     uint8_t *end = at + c->len;
     memcpy(at, c->bytes, WEIR_HEAD_CACHE_BYTES); /* all of it: moves of a fixed length, no call */
-    memcpy(end, digits + first, LENGTH_DIGITS_MAX - first);
-    end += LENGTH_DIGITS_MAX - first;
-    memcpy(end, "\r\n\r\n", 4);
-    end += 4;
+    memcpy(end, c->tail, WEIR_HEAD_CACHE_TAIL);
+    end += c->tail_len;
     if (body.len > 0)
         memcpy(end, body.ptr, body.len);
     size_t bytes = (size_t)(end - at) + body.len;
@@ -391,7 +400,8 @@ static void answered(struct weir_exchange *x)
     /* The end of a streamed answer can be nothing at all: then no send will report it. */
     if (WEIR_UNLIKELY(s->first != s->turn && s->first->end_at <= s->conn->sent_bytes))
         weir_ready_push(&s->conn->engine->ready, &s->reap);
-    weir_session_update_deadline(s);
+    if (s->server->in_request != x) /* else once, when all that was received has been looked at */
+        weir_session_update_deadline(s);
 }
 
 int weir_exchange_respond(struct weir_exchange *x, const struct weir_response *r)

@@ -54,6 +54,7 @@ enum weir_session_state {
 
 #define WEIR_HEAD_CACHE_TYPE_MAX 40u
 #define WEIR_HEAD_CACHE_BYTES    192u
+#define WEIR_HEAD_CACHE_TAIL     24u /* the most digits, CRLF, CRLF */
 
 /* One connection of a server. */
 struct weir_session {
@@ -89,6 +90,9 @@ struct weir_head_cache {
     uint16_t len;
     uint16_t type_len;
     uint8_t type[WEIR_HEAD_CACHE_TYPE_MAX]; /* the Content-Type's value */
+    uint8_t tail_len;
+    size_t tail_of;                     /* the length of a body, */
+    uint8_t tail[WEIR_HEAD_CACHE_TAIL]; /* in digits, and the end of the head */
     uint8_t bytes[WEIR_HEAD_CACHE_BYTES];
 };
 
