@@ -123,6 +123,12 @@ $(B)/obj/%.o: %.c $(B)/.flags | build/.bootstrap
 	$(if $(V),,@echo "  CC $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Code for CPUs that have more than every one of their kind; it runs only where they do (proto/codec/simd.c).
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+$(B)/obj/proto/codec/http1_read_sse42.o: ALL_CFLAGS += -msse4.2
+$(B)/obj/proto/codec/http1_read_avx2.o: ALL_CFLAGS += -mavx2 -mbmi -mbmi2
+endif
+
 $(B)/libweir.a: $(LIB_OBJ) $(B)/.sources
 	$(if $(V),,@echo "  AR $@")
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
@@ -180,6 +186,8 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/libweir.a $(B)/.flags
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(B)/libweir.a $(LIB_LIBS)
 
 $(B)/examples/libuv: EXAMPLE_LIBS := $(UV_LIBS)
+# The codec needs nothing else.
+$(B)/examples/parse: LIB_LIBS :=
 $(B)/examples/%: examples/%.c $(B)/libweir.a $(B)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")

@@ -27,6 +27,7 @@ struct weir_client_config {
     uint32_t fields_max;         /**< likewise. Default 100 */
     uint64_t connect_timeout_ns; /**< Default 5 s */
     uint64_t idle_timeout_ns;    /**< unused connections are closed. Default 5 min */
+    uint32_t lenient;            /**< enum weir_http1_lenient: what else is taken. Default 0, nothing */
 };
 /** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size);

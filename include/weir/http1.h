@@ -83,11 +83,32 @@ enum weir_http1_framing {
     WEIR_HTTP1_BODY_EOF /**< responses only: until the connection ends */
 };
 
+/**
+ * What else may be taken, a bit set: 0, the default, is the strict side of every choice RFC 9112 leaves. docs/http1.md has
+ * the rules and who needs an exception. Where a peer on the way reads a message in another way, each is a way to smuggle.
+ */
+enum weir_http1_lenient {
+    WEIR_HTTP1_LENIENT_LENGTH_AND_TE = 1 << 0,     /**< both: chunked counts, the connection ends (RFC 9112 section 6.3) */
+    WEIR_HTTP1_LENIENT_TE_IN_1_0 = 1 << 1,         /**< Transfer-Encoding in HTTP/1.0: it counts, the connection ends */
+    WEIR_HTTP1_LENIENT_TE_EMPTY_ELEMENT = 1 << 2,  /**< empty elements in Transfer-Encoding (RFC 9110 section 5.6.1.2) */
+    WEIR_HTTP1_LENIENT_REPEATED_LENGTH = 1 << 3,   /**< the same Content-Length twice in a request; responses may always */
+    WEIR_HTTP1_LENIENT_CHUNK_BLANKS = 1 << 4,      /**< blanks behind a chunk size, as old servers pad it */
+    WEIR_HTTP1_LENIENT_CHUNK_BARE_LF = 1 << 5,     /**< LF alone ends the lines of the chunked coding */
+    WEIR_HTTP1_LENIENT_BARE_LF = 1 << 6,           /**< LF alone ends lines of a head (RFC 9112 section 2.2) */
+    WEIR_HTTP1_LENIENT_SPACE_BEFORE_COLON = 1 << 7, /**< in responses: it is cut off (RFC 9112 section 5.1) */
+    WEIR_HTTP1_LENIENT_OBS_FOLD = 1 << 8,          /**< folded values, as received: weir_http1_unfold() (RFC 9112 section 5.2) */
+    WEIR_HTTP1_LENIENT_TARGET_BYTES = 1 << 9,      /**< bytes from 0x80 on in a target */
+    WEIR_HTTP1_LENIENT_EMPTY_HOST = 1 << 10,       /**< an empty Host in a request */
+};
+/** All of them: other bits mean nothing and are refused where a configuration is checked. */
+#define WEIR_HTTP1_LENIENT_ALL ((UINT32_C(1) << 11) - 1)
+
 /** Bounds of the head parser. */
 struct weir_http1_limits {
     uint32_t head_bytes_max;   /**< 64 ... WEIR_HTTP1_HEAD_BYTES_MAX, start line and final CRLF included */
     uint32_t target_bytes_max; /**< RFC 9112 section 3 asks for at least 8000 */
     uint16_t fields_max;       /**< and the length of the array in struct weir_http1_head */
+    uint32_t lenient;          /**< enum weir_http1_lenient */
 };
 
 /**
@@ -158,24 +179,66 @@ WEIR_API enum weir_parse weir_http1_parse_response(struct weir_http1_head *head,
                                                    struct weir_slice bytes, uint32_t *resume,
                                                    struct weir_parse_err *err);
 
+/**
+ * The name of the instructions the head parsers use, "avx2", "sse42", "neon" or "scalar": the widest this CPU has, unless
+ * the environment variable WEIR_SIMD named another when the first head was parsed. For the records of measurements.
+ */
+WEIR_API const char *weir_http1_simd(void);
+
+/**
+ * The folded value `value` (WEIR_HTTP1_LENIENT_OBS_FOLD) on one line: each line break with the blanks around it becomes
+ * one SP. At most value.len bytes are written, also into the value itself. @return bytes written; -ENOBUFS
+ */
+WEIR_API WEIR_MUST_USE int64_t weir_http1_unfold(uint8_t *out, size_t capacity, struct weir_slice value);
+
 /** Decoder of one body. Private members; weir_http1_body_init() sets it up. */
 struct weir_http1_body {
     uint64_t remaining;     /* bytes left of the body or of the current chunk */
     uint64_t decoded_bytes; /* payload handed out so far */
-    uint32_t overhead_bytes; /* chunk extensions and trailers seen so far */
+    uint32_t flags;         /* of weir_http1_body_init_with() */
+    uint16_t line_bytes;    /* of the current size line so far */
+    uint16_t ext_bytes;     /* of the extensions of all chunks so far */
+    uint16_t excess_bytes;  /* of framing so far: WEIR_HTTP1_CHUNK_FRAMING_BYTES_MAX */
+    uint16_t trailer_bytes; /* so far */
+    uint8_t trailers_count; /* so far */
     uint8_t framing;        /* enum weir_http1_framing */
     uint8_t state;
-    uint8_t digits;
-    uint8_t ext_state;
+    uint8_t code;           /* enum weir_http1_error, once refused */
 };
 
-/** Most bytes of chunk extensions, and of trailers, that one body may carry. */
+/** Most bytes of chunk extensions that one body may carry, the blanks around them included; more is CHUNK_EXT. */
 #define WEIR_HTTP1_CHUNK_EXT_BYTES_MAX 16384
-#define WEIR_HTTP1_TRAILER_BYTES_MAX   16384
 
-/** Begin a body; the framing and length are those of its head. */
+/**
+ * How much framing is too much (CHUNK_SIZE): the framing of a chunk is its size line and the two bytes behind its data,
+ * WEIR_HTTP1_CHUNK_FRAMING_PER_BYTE bytes of it are free for each byte of data, and of what exceeds that one body may
+ * carry WEIR_HTTP1_CHUNK_FRAMING_BYTES_MAX. So all chunks but the last take never more than 17 times the payload and
+ * 16 KiB. The plainest chunk of one byte has 5 bytes of framing, one whose size is padded to 8 digits 12: any number of
+ * those passes.
+ */
+#define WEIR_HTTP1_CHUNK_FRAMING_PER_BYTE  16
+#define WEIR_HTTP1_CHUNK_FRAMING_BYTES_MAX 16384
+
+/** Most bytes of trailers, line ends included, and most trailers that one body may carry; more is TRAILER. */
+#define WEIR_HTTP1_TRAILER_BYTES_MAX 16384
+#define WEIR_HTTP1_TRAILERS_MAX      128
+
+/** Begin a body; the framing and length are those of its head. Strict: see enum weir_http1_lenient. */
 WEIR_API void weir_http1_body_init(struct weir_http1_body *body, enum weir_http1_framing framing,
                                    uint64_t content_length);
+
+/**
+ * A chunked body is DONE right behind the line of its last chunk; its trailers, at the least the empty line that ends
+ * them, are left for weir_http1_parse_trailers(). Other bodies have none.
+ */
+#define WEIR_HTTP1_BODY_STOP_AT_TRAILERS (UINT32_C(1) << 31)
+
+/**
+ * The same with flags: any of enum weir_http1_lenient, of which only CHUNK_BLANKS and CHUNK_BARE_LF mean something to a
+ * body, and WEIR_HTTP1_BODY_STOP_AT_TRAILERS.
+ */
+WEIR_API void weir_http1_body_init_with(struct weir_http1_body *body, enum weir_http1_framing framing,
+                                        uint64_t content_length, uint32_t flags);
 
 /**
  * Decode the next piece of a body.
@@ -183,11 +246,40 @@ WEIR_API void weir_http1_body_init(struct weir_http1_body *body, enum weir_http1
  * Consumes `*consumed` bytes of `in` and yields at most one slice of payload in `*out` (a view into
  * `in`, possibly empty). MORE: call again with what follows the consumed bytes; when *consumed equals
  * in.len, more input is needed. DONE: the body is complete; bytes after *consumed belong to the next
- * message. `*out` can hold payload on DONE too. BODY_EOF never becomes DONE: the end is the connection's.
+ * message. `*out` can hold payload on DONE too, and does when the end of the body lies in `in` with its
+ * last payload, in the form of WEIR_HTTP1_LAST_CHUNK. BODY_EOF never becomes DONE: the end is the connection's.
+ *
+ * What is decoded and refused does not depend on how the bytes were cut; which slices it comes in does. Payload before
+ * a wrong byte is handed out first. ERROR is final: *consumed bytes were good, err->offset says the same.
+ *
+ * Chunk extensions and trailers are checked and dropped, whatever they say: no Content-Length, Transfer-Encoding, Host
+ * or Connection of a trailer is ever used.
  */
 WEIR_API enum weir_parse weir_http1_body_feed(struct weir_http1_body *body, struct weir_slice in,
                                               size_t *consumed, struct weir_slice *out,
                                               struct weir_parse_err *err);
+
+/**
+ * Parse the trailers behind the last chunk of a body with WEIR_HTTP1_BODY_STOP_AT_TRAILERS, into head->fields: read them
+ * with weir_http1_name(), weir_http1_value(), weir_http1_find(). The rest of *head is cleared, so use one of its own.
+ *
+ * Streaming as weir_http1_parse_request(): on MORE, call again with the same bytes followed by more; `*resume` is 0 at
+ * first. On DONE head->bytes were consumed, the empty line included; what follows is the next message. Of `limits`,
+ * head_bytes_max (HEAD_TOO_LONG) and fields_max (FIELDS_TOO_MANY) bound the trailers, and of its `lenient` only
+ * CHUNK_BARE_LF counts.
+ *
+ * Content-Length, Transfer-Encoding, Host and Trailer are refused (TRAILER): they would change how a message is framed
+ * or routed, and a peer that merges trailers into its head would act on them. All others are handed over as they came.
+ * RFC 9110 section 6.5.1 forbids more of them, which are therefore not to be acted on: those that modify requests (Expect,
+ * Range, If-Match and its like, Max-Forwards, Cache-Control, TE), that authenticate (Authorization, Proxy-Authorization,
+ * WWW-Authenticate, Proxy-Authenticate, Cookie, Set-Cookie), that control responses (Age, Date, Expires, Location,
+ * Retry-After, Vary) and connections (Connection, Upgrade), and that say how content is processed (Content-Encoding,
+ * Content-Type, Content-Range).
+ */
+WEIR_API enum weir_parse weir_http1_parse_trailers(struct weir_http1_head *head,
+                                                   const struct weir_http1_limits *limits,
+                                                   struct weir_slice bytes, uint32_t *resume,
+                                                   struct weir_parse_err *err);
 
 /* ---- Writer ------------------------------------------------------------------------------------- */
 

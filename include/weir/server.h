@@ -41,13 +41,14 @@ struct weir_server_config {
     uint64_t linger_timeout_ns; /**< how long unread input is drained after an early close. Default 2 s */
     uint64_t linger_bytes_max;  /**< and how much. Default 64 KiB */
     bool date;                  /**< send Date. Default true */
+    struct weir_server_group *group; /**< with reuse_port: level connections with the others of it. Default NULL = none */
     /**
      * Let the kernel keep a TCP connection back until its first bytes are there, or for a second (TCP_DEFER_ACCEPT,
      * tcp(7)). That saves a fifth of the CPU time of a connection that carries one request. In that second an idle
      * connection is not counted, and a drain resets it instead of closing it in order. Default false
      */
     bool defer_accept;
-    struct weir_server_group *group; /**< with reuse_port: level connections with the others of it. Default NULL = none */
+    uint32_t lenient;           /**< enum weir_http1_lenient: what else is taken. Default 0, nothing */
 };
 /** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size);

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,8 +102,21 @@ int codec_child_ask(struct codec_child *child, const struct codec_question *ques
     return err == 1 ? 0 : err == 0 ? -EPIPE : err;
 }
 
+/* A name the library does not know, or this CPU does not have, leaves it with its best. */
+static bool simd_is_as_asked(const struct codec_peer *peer)
+{
+    const char *asked = getenv("WEIR_SIMD");
+    if (asked == NULL || peer->simd == NULL || strcmp(asked, peer->simd) == 0)
+        return true;
+    fprintf(stderr, "codec-bench: asked for '%s', but %s uses '%s' here\n", asked, peer->name,
+            peer->simd);
+    return false;
+}
+
 int codec_child_serve(struct codec_peer *peer)
 {
+    if (!simd_is_as_asked(peer))
+        return 1;
     for (;;) {
         struct codec_question question;
         struct codec_answer answer;

@@ -29,7 +29,10 @@ int codec_child_close(struct codec_child *child);
 int codec_child_ask(struct codec_child *child, const struct codec_question *question,
                     struct codec_answer *out);
 
-/* Be a child: answer with `peer` until the input ends. @return the exit status */
+/*
+ * Be a child: answer with `peer` until the input ends. Where WEIR_SIMD asks for a set of
+ * instructions that is not the one the peer uses, nothing is answered. @return the exit status
+ */
 int codec_child_serve(struct codec_peer *peer);
 
 #endif

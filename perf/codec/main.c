@@ -249,7 +249,7 @@ static const char usage[] =
     "  --pico-scalar FILE.so  the same built without -msse4.2\n"
     "  --simd LIST            weir in a process of its own for each WEIR_SIMD of the list, such "
     "as\n"
-    "                         scalar,sse2; a library that does not read it repeats its default\n"
+    "                         scalar,sse42,avx2; one that this CPU lacks is an error\n"
     "  --build NAME=FILE      weir as another build of this program has it, as column NAME;\n"
     "                         a column 'scalar' is compared with pico-scalar\n"
     "  --only ROW             this row alone\n"
@@ -377,6 +377,7 @@ static bool options_apply(int argc, char **argv)
 int main(int argc, char **argv)
 {
     bench.table.alloc_counted = codec_alloc_is_counted();
+    bench.table.simd = codec_peer_weir()->simd;
     bool good = column_add_peer(codec_peer_weir()) && options_apply(argc, argv);
 #if __has_include(<http_parser.h>)
     good = good && column_add_peer(codec_peer_http_parser());

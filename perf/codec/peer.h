@@ -53,7 +53,8 @@ struct codec_job {
 
 struct codec_peer {
     const char *name;
-    bool floor; /* parses nothing, so there is nothing to compare */
+    bool floor;       /* parses nothing, so there is nothing to compare */
+    const char *simd; /* the set of instructions it uses; NULL: not known */
     void *ctx;
     /* false: it refused the bytes. NULL: it has no parser for this kind. */
     bool (*run[CODEC_KIND_COUNT])(const struct codec_peer *peer, struct codec_job *job);

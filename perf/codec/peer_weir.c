@@ -6,6 +6,7 @@
 #include "perf/codec/peer.h"
 
 #include <weir/http1.h>
+#include <weir/sse.h>
 
 static const struct weir_http1_limits limits = {
     .head_bytes_max = WEIR_HTTP1_HEAD_BYTES_MAX,
@@ -111,6 +112,45 @@ static bool run_chunked(const struct codec_peer *peer, struct codec_job *job)
     return true;
 }
 
+/* A pass is a stream of its own with one whole event behind the other: MORE is its end. */
+static bool run_events(const struct codec_peer *peer, struct codec_job *job)
+{
+    static const struct weir_sse_limits events_limits = {
+        .data_bytes_max = 4096,
+        .type_bytes_max = 64,
+        .id_bytes_max = 64,
+    };
+    static uint8_t buffer[4096 + 64 + 3 * 64]; /* weir_sse_buffer_bytes() */
+    struct weir_sse_reader reader;
+    uint64_t sum = 0;
+    (void)peer;
+    if (weir_sse_init(&reader, &events_limits, buffer, sizeof(buffer)) != 0)
+        return false;
+    for (uint64_t pass = 0; pass < job->passes; pass++) {
+        struct weir_slice rest = { job->bytes, job->input->bytes.len };
+        struct weir_sse_event event;
+        struct weir_sse_err err;
+        uint32_t events_count = 0;
+        size_t consumed;
+        if (weir_sse_begin(&reader, (struct weir_slice){ .ptr = NULL }) != 0)
+            return false;
+        while (weir_sse_read(&reader, rest, &consumed, &event, &err) == WEIR_PARSE_DONE) {
+            if (job->digest != NULL) {
+                digest_slice(job->digest, event.type);
+                digest_slice(job->digest, event.data);
+            }
+            sum += event.data.len;
+            events_count++;
+            rest.ptr += consumed;
+            rest.len -= consumed;
+        }
+        if (rest.len != 0 || events_count != job->input->units)
+            return false;
+    }
+    job->sum = sum;
+    return true;
+}
+
 static bool run_request_bytes(const struct codec_peer *peer, struct codec_job *job)
 {
     struct weir_http1_field fields[CODEC_FIELDS_MAX];
@@ -142,10 +182,12 @@ static struct codec_peer weir = {
     .run = { [CODEC_REQUEST] = run_request,
              [CODEC_RESPONSE] = run_response,
              [CODEC_CHUNKED] = run_chunked,
+             [CODEC_EVENTS] = run_events,
              [CODEC_REQUEST_BYTES] = run_request_bytes },
 };
 
 struct codec_peer *codec_peer_weir(void)
 {
+    weir.simd = weir_http1_simd();
     return &weir;
 }

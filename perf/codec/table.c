@@ -196,9 +196,10 @@ void codec_table_print(const struct codec_table *table)
 {
     printf("%u rounds of %u ms per cell, ", table->rounds, table->cell_ms);
     if (table->cpu >= 0)
-        printf("on CPU %d\n\n", table->cpu);
+        printf("on CPU %d", table->cpu);
     else
-        printf("not pinned\n\n");
+        printf("not pinned");
+    printf(", weir uses %s\n\n", table->simd);
     print_times(table);
     print_speeds(table);
     print_gains(table);
@@ -251,7 +252,7 @@ void codec_table_print_json(const struct codec_table *table)
         printf("%d", table->cpu);
     else
         printf("null");
-    printf(", \"rows\": [");
+    printf(", \"simd\": \"%s\", \"rows\": [", table->simd);
     for (unsigned r = 0; r < table->rows_count; r++) {
         const struct codec_row *row = &table->rows[r];
         const char *separator = "";

@@ -26,7 +26,8 @@ struct codec_table {
     unsigned rows_count;
     unsigned rounds;
     unsigned cell_ms;
-    int cpu; /* -1: not pinned */
+    int cpu;          /* -1: not pinned */
+    const char *simd; /* what the column weir uses */
     bool alloc_counted;
 };
 

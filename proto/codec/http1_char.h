@@ -87,6 +87,13 @@ static inline int http1_hex(uint8_t c)
     return letter <= 5 ? letter + 10 : -1;
 }
 
+static inline uint16_t http1_load16(const void *p)
+{
+    uint16_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
 static inline uint32_t http1_load32(const void *p)
 {
     uint32_t word;
@@ -268,7 +275,7 @@ enum http1_authority {
     HTTP1_AUTHORITY_HOST_PORT, /* with a port */
 };
 
-/* Check `s`; `in` is what may be read around it, at least `s` itself. Defined in http1_head.c. */
+/* Check `s`; `in` is what may be read around it, at least `s` itself. In http1_meaning.c. */
 enum http1_authority weir_http1_check_authority(struct weir_slice s, struct http1_span in);
 
 #endif

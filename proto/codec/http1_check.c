@@ -38,6 +38,7 @@ enum state {
     ST_FIRST_FIELD,
     ST_FIELD,
     ST_NAME,
+    ST_NAME_BLANK, /* lenient: blanks before the colon */
     ST_VALUE,
     /* After CR; the only states in which LF is welcome. */
     ST_CR_EMPTY_LINE,
@@ -53,6 +54,11 @@ _Static_assert(ST_DONE < 32, "the state has 5 bits in *resume");
 _Static_assert(2 * HTTP1_EMPTY_LINES_MAX + HTTP1_METHOD_BYTES_MAX + 1 < 2048,
                "run_at has 11 bits in *resume");
 _Static_assert(WEIR_HTTP1_HEAD_BYTES_MAX < 65536, "the position has 16 bits in *resume");
+
+static bool lenient(const struct http1_check *k, enum weir_http1_lenient what)
+{
+    return (k->limits->lenient & what) != 0;
+}
 
 /* The state after byte `c` that follows a CR, or -code. */
 static int check_after_cr(const struct http1_check *k, uint8_t c)
@@ -89,12 +95,26 @@ static int check_on_cr(const struct http1_check *k)
     case ST_FIELD:
         return ST_CR_END;
     case ST_NAME:
+    case ST_NAME_BLANK:
         return ST_CR_NAME;
     case ST_VALUE:
         return ST_CR_VALUE;
     default:
         return ST_CR_EARLY;
     }
+}
+
+/* LF without CR: refused, or as good as both. */
+static int check_on_lf(const struct http1_check *k)
+{
+    if (!lenient(k, WEIR_HTTP1_LENIENT_BARE_LF))
+        return -WEIR_HTTP1_E_BARE_LF;
+    int after_cr = check_on_cr(k);
+    if (after_cr < 0)
+        return after_cr;
+    struct http1_check both = *k;
+    both.state = (uint8_t)after_cr;
+    return check_after_cr(&both, '\n');
 }
 
 static int check_on_method(const struct http1_check *k, uint8_t c)
@@ -111,7 +131,7 @@ static int check_on_target(const struct http1_check *k, uint8_t c)
 {
     if (c == ' ')
         return k->state == ST_TARGET ? ST_VERSION_H : -WEIR_HTTP1_E_START_LINE;
-    if (!http1_is(c, HTTP1_TARGET))
+    if (!http1_is(c, HTTP1_TARGET) && (c < 0x80 || !lenient(k, WEIR_HTTP1_LENIENT_TARGET_BYTES)))
         return -WEIR_HTTP1_E_TARGET;
     uint32_t run = k->state == ST_TARGET ? k->at - k->run_at : 0;
     return run < k->limits->target_bytes_max ? ST_TARGET : -WEIR_HTTP1_E_TARGET_TOO_LONG;
@@ -160,13 +180,21 @@ static int check_on_field(const struct http1_check *k, uint8_t c)
         if (c == ':')
             return ST_VALUE;
         if (http1_is_blank(c))
-            return -WEIR_HTTP1_E_FIELD_SPACE;
+            return !k->is_request && lenient(k, WEIR_HTTP1_LENIENT_SPACE_BEFORE_COLON)
+                       ? ST_NAME_BLANK
+                       : -WEIR_HTTP1_E_FIELD_SPACE;
         return http1_is(c, HTTP1_TCHAR) ? ST_NAME : -WEIR_HTTP1_E_FIELD_NAME;
+    case ST_NAME_BLANK:
+        if (http1_is_blank(c))
+            return ST_NAME_BLANK;
+        return c == ':' ? ST_VALUE : -WEIR_HTTP1_E_FIELD_SPACE;
     case ST_VALUE:
         return http1_is(c, HTTP1_VALUE) ? ST_VALUE : -WEIR_HTTP1_E_FIELD_VALUE;
     default:
+        if (http1_is_blank(c) && k->state == ST_FIELD)
+            return lenient(k, WEIR_HTTP1_LENIENT_OBS_FOLD) ? ST_VALUE : -WEIR_HTTP1_E_OBS_FOLD;
         if (http1_is_blank(c))
-            return k->state == ST_FIELD ? -WEIR_HTTP1_E_OBS_FOLD : -WEIR_HTTP1_E_FIELD_SPACE;
+            return -WEIR_HTTP1_E_FIELD_SPACE;
         return http1_is(c, HTTP1_TCHAR) ? ST_NAME : -WEIR_HTTP1_E_FIELD_NAME;
     }
 }
@@ -177,7 +205,7 @@ static int check_step(const struct http1_check *k, uint8_t c)
     if (k->state >= ST_CR_EMPTY_LINE)
         return check_after_cr(k, c);
     if (c == '\n')
-        return -WEIR_HTTP1_E_BARE_LF;
+        return check_on_lf(k);
     if (c == '\r')
         return check_on_cr(k);
     if (k->state >= ST_FIRST_FIELD)
@@ -216,7 +244,7 @@ static void check_load(struct http1_check *k, uint32_t resume)
     k->state = (uint8_t)(resume >> 16 & 31);
     k->run_at = resume >> 21;
     if (resume == 0 && !k->is_request)
-        k->state = ST_VERSION_H;
+        k->state = k->is_trailers ? ST_FIRST_FIELD : ST_VERSION_H;
 }
 
 static uint32_t check_save(const struct http1_check *k)

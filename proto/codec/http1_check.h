@@ -11,8 +11,8 @@
         */
 
 /*
- * The caller sets `limits` and `is_request`; the rest is kept between calls in *resume, as
- * at | state << 16 | run_at << 21.
+ * The caller sets `limits`, `is_request` and `is_trailers`; the rest is kept between calls in
+ * *resume, as at | state << 16 | run_at << 21.
  */
 struct http1_check {
     const struct weir_http1_limits *limits;
@@ -20,6 +20,7 @@ struct http1_check {
     uint32_t run_at; /* where the method or the target began, while in one of them */
     uint8_t state;
     bool is_request;
+    bool is_trailers; /* no request and no response: fields alone */
 };
 
 /*

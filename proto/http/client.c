@@ -51,6 +51,7 @@ static int config_check(const struct weir_client_config *cfg)
         { "waiting_max", cfg->waiting_max, 1, UINT32_MAX },
         { "head_bytes_max", cfg->head_bytes_max, 256, WEIR_HTTP1_HEAD_BYTES_MAX },
         { "fields_max", cfg->fields_max, 1, 1024 },
+        { "lenient", cfg->lenient, 0, WEIR_HTTP1_LENIENT_ALL },
     };
     return weir_range_check(ranges, sizeof ranges / sizeof ranges[0]);
 }
@@ -423,7 +424,8 @@ static void memory_open(struct weir_client *client)
     struct weir_arena *arena = &client->arena;
     client->limits = (struct weir_http1_limits){ .head_bytes_max = cfg->head_bytes_max,
                                                  .target_bytes_max = WEIR_HTTP1_HEAD_BYTES_MAX,
-                                                 .fields_max = (uint16_t)cfg->fields_max };
+                                                 .fields_max = (uint16_t)cfg->fields_max,
+                                                 .lenient = cfg->lenient };
     client->response.head.fields =
         weir_arena_take(arena, cfg->fields_max * sizeof(struct weir_http1_field), WEIR_CACHE_LINE);
     client->scratch_bytes = SCRATCH_BYTES;

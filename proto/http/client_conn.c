@@ -176,7 +176,7 @@ static void on_final_head(struct weir_client_conn *cc)
         response_complete(cc);
         return;
     }
-    weir_http1_body_init(&cc->body, framing, length);
+    weir_http1_body_init_with(&cc->body, framing, length, cc->client->limits.lenient);
     cc->in_body = true;
 }
 

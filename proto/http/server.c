@@ -54,6 +54,7 @@ static int config_check(const struct weir_server_config *cfg)
         { "head_bytes_max", cfg->head_bytes_max, 256, WEIR_HTTP1_HEAD_BYTES_MAX },
         { "target_bytes_max", cfg->target_bytes_max, 1, WEIR_HTTP1_HEAD_BYTES_MAX },
         { "fields_max", cfg->fields_max, 1, 1024 },
+        { "lenient", cfg->lenient, 0, WEIR_HTTP1_LENIENT_ALL },
         { "body_bytes_max", cfg->body_bytes_max, 0, INT64_MAX },
     };
     return weir_range_check(ranges, sizeof ranges / sizeof ranges[0]);
@@ -271,7 +272,8 @@ static void memory_open(struct weir_server *server)
     struct weir_arena *arena = &server->arena;
     server->limits = (struct weir_http1_limits){ .head_bytes_max = cfg->head_bytes_max,
                                                  .target_bytes_max = cfg->target_bytes_max,
-                                                 .fields_max = (uint16_t)cfg->fields_max };
+                                                 .fields_max = (uint16_t)cfg->fields_max,
+                                                 .lenient = cfg->lenient };
     server->linger = (struct weir_linger){ .timeout_ns = cfg->linger_timeout_ns,
                                            .bytes_max = cfg->linger_bytes_max };
     server->head.fields =

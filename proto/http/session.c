@@ -172,7 +172,8 @@ static void on_head(struct weir_session *s, bool more)
     struct weir_exchange *x = request_begin(s);
     bool has_body = x->body_bytes != 0;
     if (has_body) {
-        weir_http1_body_init(&s->body, head->framing, head->content_length);
+        weir_http1_body_init_with(&s->body, head->framing, head->content_length,
+                                  s->server->limits.lenient);
         read_deadline_set(s, server->cfg.body_timeout_ns);
         s->state = SESSION_BODY;
     } else {

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import subprocess
 
 import lib
 from lib import Server, check, equal, test
@@ -55,6 +56,24 @@ def examples():
     equal(bad.process.returncode, 1, "exit status when the port is taken")
     check("in use" in bad.stderr, bad.stderr)
     hello.process.kill()
+
+
+@test
+def codec_alone():
+    """examples/parse.c: no engine, no ring, no further library; and the same whatever the pieces."""
+    program = os.path.join(lib.BUILD, "examples", "parse")
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    check("liburing" not in linked, linked)
+    stream = (b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+              b"POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    told = ("GET /a HTTP/1.1\n  Host: h\nPOST /b HTTP/1.1\n  Host: h\n  Transfer-Encoding: chunked\n", 0)
+    for text, expected in ((stream, (told[0] + "  + 3 bytes\n", 0)),
+                           (stream[:-1], (told[0] + "  + 3 bytes\ncut off inside a body\n", 1)),
+                           (b"GET /a HTTP/1.1\r\nHost: h\r\n", ("cut off inside a head\n", 1)),
+                           (b"GET /a HTTP/1.1\nHost: h\r\n\r\n",
+                            ("refused with 400: line feed without carriage return, at byte 15\n", 1))):
+        done = subprocess.run([program], input=text, capture_output=True, timeout=lib.DEADLINE_S, check=False)
+        equal((done.stdout.decode(), done.returncode), expected, f"of {text}")
 
 
 if __name__ == "__main__":

@@ -215,6 +215,7 @@ struct rig_body_input {
     struct weir_slice bytes;
     enum weir_http1_framing framing;
     uint64_t content_length;
+    uint32_t flags; /* of weir_http1_body_init_with() */
 };
 
 struct rig_body_outcome {
@@ -264,7 +265,7 @@ static inline void rig_body_begin(struct rig_body_outcome *out, struct weir_http
     out->code = WEIR_HTTP1_E_NONE;
     out->at = 0;
     out->payload_bytes = 0;
-    weir_http1_body_init(body, input->framing, input->content_length);
+    weir_http1_body_init_with(body, input->framing, input->content_length, input->flags);
 }
 
 static inline void rig_body_demand(const struct rig_body_outcome *want,

@@ -13,7 +13,9 @@
 #define FIELDS 16
 
 static struct weir_http1_field fields[2][FIELDS];
-static const struct weir_http1_limits limits = { 4096, 1024, FIELDS };
+static const struct weir_http1_limits limits = { .head_bytes_max = 4096,
+                                                 .target_bytes_max = 1024,
+                                                 .fields_max = FIELDS };
 
 static struct weir_slice text_of(const char *text)
 {
