@@ -28,6 +28,7 @@ enum weir_parse {
     XX(NONE, 0, "no error")                                                                        \
     XX(START_LINE, 400, "malformed start line")                                                    \
     XX(METHOD, 400, "malformed method")                                                            \
+    XX(METHOD_TOO_LONG, 501, "method too long")                                                    \
     XX(TARGET, 400, "malformed request target")                                                    \
     XX(TARGET_TOO_LONG, 414, "request target too long")                                            \
     XX(VERSION, 400, "malformed HTTP version")                                                     \

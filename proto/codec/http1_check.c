@@ -123,8 +123,10 @@ static int check_on_method(const struct http1_check *k, uint8_t c)
         return http1_is(c, HTTP1_TCHAR) ? ST_METHOD : -WEIR_HTTP1_E_METHOD;
     if (c == ' ')
         return ST_TARGET_FIRST;
-    bool good = http1_is(c, HTTP1_TCHAR) && k->at - k->run_at < HTTP1_METHOD_BYTES_MAX;
-    return good ? ST_METHOD : -WEIR_HTTP1_E_METHOD;
+    if (!http1_is(c, HTTP1_TCHAR))
+        return -WEIR_HTTP1_E_METHOD;
+    /* RFC 9112 section 3: longer than any that is implemented. */
+    return k->at - k->run_at < HTTP1_METHOD_BYTES_MAX ? ST_METHOD : -WEIR_HTTP1_E_METHOD_TOO_LONG;
 }
 
 static int check_on_target(const struct http1_check *k, uint8_t c)

@@ -179,6 +179,8 @@ static void on_head(struct weir_session *s, bool more)
     } else {
         x->body_done = true;
         request_read(s, head->keep_alive);
+        /* Known before the answer, which may end the connection at once. */
+        s->dropped |= more && s->state == SESSION_STOPPED;
     }
     server->stats.requests++;
     server->in_request = x;
@@ -247,8 +249,10 @@ static size_t feed_body(struct weir_session *s, struct weir_slice in)
     read_deadline_set(s, server->cfg.body_timeout_ns);
     struct weir_exchange *x = s->last; /* NULL: it was answered, sent and ended before its body */
     bool done = r == WEIR_PARSE_DONE;
-    if (done)
+    if (done) {
         request_read(s, x != NULL ? x->keep_alive : true);
+        s->dropped |= used < in.len && s->state == SESSION_STOPPED;
+    }
     if (x != NULL) {
         x->body_done = done;
         if (!x->finished && server->handler.on_body != NULL && (piece.len > 0 || done))

@@ -136,7 +136,7 @@ static void test_refused_heads(void **state)
         { "1 MiB of one target", WEIR_TEXT("GET /"), WEIR_TEXT("x"), 65535, 8192, 100, false,
           WEIR_HTTP1_E_TARGET_TOO_LONG, 8192 + 64 },
         { "1 MiB of one method", WEIR_TEXT(""), WEIR_TEXT("X"), 65535, 8192, 100, false,
-          WEIR_HTTP1_E_METHOD, 1024 },
+          WEIR_HTTP1_E_METHOD_TOO_LONG, 1024 },
         { "1 MiB of one reason", WEIR_TEXT("HTTP/1.1 200 "), WEIR_TEXT("x"), 65535, 0, 100, true,
           WEIR_HTTP1_E_HEAD_TOO_LONG, 65536 },
     };

@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <weir/http1.h>
+
+#include "proto/codec/http1_read.h"
 #include "proto/codec/simd.h"
 
 #include <errno.h>
@@ -141,10 +144,38 @@ static void test_unknown_names_are_ignored(void **state)
         demand_used(names[i], best());
 }
 
+/* The parsers tell which path they take, whatever it was set to. */
+static void test_parsers_tell_their_path(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < WEIR_SIMD_COUNT; i++) {
+        if (!weir_simd_has((enum weir_simd)i))
+            continue;
+        weir_http1_use((enum weir_simd)i);
+        assert_string_equal(weir_http1_simd(), weir_simd_name((enum weir_simd)i));
+    }
+    weir_http1_use(weir_simd_used());
+}
+
+/* Be the child: what is used by name, if the parsers say the same before and after they began. */
+static int child_main(void)
+{
+    static const struct weir_http1_limits limits = { .head_bytes_max = 64 };
+    struct weir_http1_field field;
+    struct weir_http1_head head = { .fields = &field };
+    struct weir_parse_err err;
+    uint32_t resume = 0;
+    const char *name = weir_simd_name(weir_simd_used());
+    bool same = strcmp(weir_http1_simd(), name) == 0;
+    (void)weir_http1_parse_request(&head, &limits, WEIR_TEXT("GET"), &resume, &err);
+    same = same && strcmp(weir_http1_simd(), name) == 0;
+    return same && fputs(name, stdout) >= 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], CHILD_FLAG) == 0)
-        return fputs(weir_simd_name(weir_simd_used()), stdout) >= 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return child_main();
 
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
@@ -153,6 +184,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_used_is_the_best),
         cmocka_unit_test(test_used_can_be_chosen),
         cmocka_unit_test(test_unknown_names_are_ignored),
+        cmocka_unit_test(test_parsers_tell_their_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
