@@ -126,7 +126,7 @@ $(B)/obj/%.o: %.c $(B)/.flags | build/.bootstrap
 # Code for CPUs that have more than every one of their kind; it runs only where they do (proto/codec/simd.c).
 ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
 $(B)/obj/proto/codec/http1_read_sse42.o: ALL_CFLAGS += -msse4.2
-$(B)/obj/proto/codec/http1_read_avx2.o: ALL_CFLAGS += -mavx2 -mbmi -mbmi2
+$(B)/obj/proto/codec/http1_read_avx2.o: ALL_CFLAGS += -mavx2 -mbmi -mbmi2 -mtune=haswell
 endif
 
 $(B)/libweir.a: $(LIB_OBJ) $(B)/.sources
