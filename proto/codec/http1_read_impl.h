@@ -138,7 +138,8 @@ HTTP1_INLINE size_t read_fields(struct http1_reader *r, struct http1_scan *s, si
             return 0;
         const size_t name = at + 2;
         const size_t colon = http1_scan_token(s, name);
-        if (colon == name || colon > last)
+        const size_t name_len = colon - name;
+        if (name_len == 0 || colon > last)
             return 0;
         at = http1_scan_value(s, colon);
         struct http1_range value = { .from = colon + 2, .to = at };
@@ -153,10 +154,10 @@ HTTP1_INLINE size_t read_fields(struct http1_reader *r, struct http1_scan *s, si
             weir_http1_refuse(r, WEIR_HTTP1_E_FIELDS_TOO_MANY, base + name);
             return 0;
         }
-        http1_field_set(field, name, colon - name, value);
-        if (WEIR_UNLIKELY(http1_named(base[name], colon - name)) &&
-            (at > last || !read_named(r, s, (struct weir_slice){ base + name, colon - name }, value,
-                                      is_request)))
+        http1_field_set(field, name, name_len, value);
+        if (WEIR_UNLIKELY(http1_named(base[name], name_len)) &&
+            (at > last ||
+             !read_named(r, s, (struct weir_slice){ base + name, name_len }, value, is_request)))
             return 0;
     }
     r->head->fields_count = (uint16_t)(field - r->head->fields);
@@ -228,7 +229,7 @@ HTTP1_INLINE enum weir_parse path_parse(struct http1_reader *r, struct weir_slic
                                         uint32_t *resume, struct weir_parse_err *err)
 {
     const size_t bytes_max = r->limits->head_bytes_max;
-    WEIR_ASSERT(bytes_max - 64 <= WEIR_HTTP1_HEAD_BYTES_MAX - 64);
+    WEIR_DEBUG_ASSERT(bytes_max - 64 <= WEIR_HTTP1_HEAD_BYTES_MAX - 64);
     r->in.begin = bytes.ptr;
     r->in.end = bytes.ptr + (bytes.len < bytes_max ? bytes.len : bytes_max);
 #ifdef HTTP1_VEC
