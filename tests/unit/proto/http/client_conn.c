@@ -73,6 +73,26 @@ static void test_requests(void **state)
                 t->end_ns >= t->first_byte_ns && t->os_err == 0);
 }
 
+/* What is named in the configuration is taken, in heads and in chunks. */
+static void test_lenient(void **state)
+{
+    (void)state;
+    rig.client_cfg.lenient =
+        WEIR_HTTP1_LENIENT_SPACE_BEFORE_COLON | WEIR_HTTP1_LENIENT_CHUNK_BLANKS;
+    rig_listen(&rig, 16);
+    rig_open_client(&rig);
+    rig_get(&call, &rig, "/");
+    struct rig_peer *p = rig_accept(&rig);
+    expect_request(p, "GET /", "\r\n");
+    rig_text(&rig, p,
+             "HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n");
+    rig_expect_answer(&call, 200, "abc");
+    rig_get(&call, &rig, "/");
+    expect_request(p, "GET /", "\r\n");
+    rig_text(&rig, p, "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n");
+    rig_expect_err(&call, WEIR_E_PROTOCOL);
+}
+
 static void test_long_head(void **state)
 {
     (void)state;
@@ -504,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(test_requests),
+        RIG_TEST(test_lenient),
         RIG_TEST(test_long_head),
         RIG_TEST(test_echo_of_bodies),
         RIG_TEST(test_answers_cut_at_every_offset),

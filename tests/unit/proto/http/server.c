@@ -40,6 +40,9 @@ static void test_configuration(void **state)
     refused(cfg, -EINVAL, "head_bytes_max");
     cfg.head_bytes_max = rig.engine_cfg.stash_block_bytes + 1;
     refused(cfg, -EINVAL, "stash_block_bytes");
+    cfg = rig.server_cfg;
+    cfg.lenient = WEIR_HTTP1_LENIENT_ALL + 1;
+    refused(cfg, -EINVAL, "lenient");
     struct weir_server_handler none = rig_handler;
     none.on_request = NULL;
     assert_int_equal(weir_server_open(&server, rig.engine, &rig.server_cfg, &none, &rig), -EINVAL);

@@ -467,6 +467,26 @@ static void test_refused_heads(void **state)
     assert_int_equal(rig_server_stats(&rig).refused, 12);
 }
 
+/* What is named in the configuration is taken, in heads and in chunks, and nothing else. */
+static void test_lenient(void **state)
+{
+    (void)state;
+    rig.server_cfg.lenient = WEIR_HTTP1_LENIENT_BARE_LF | WEIR_HTTP1_LENIENT_CHUNK_BLANKS;
+    rig.on_last = rig_echo;
+    rig_serve(&rig);
+    struct rig_peer *p = rig_dial(&rig);
+    struct rig_buf answer = { 0 };
+    rig_text(&rig, p,
+             "POST /a HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n3  \r\nabc\r\n0\r\n\r\n");
+    rig_echo_text(&answer, "POST", "/a", "abc");
+    rig_expect(&rig, p, rig_buf_str(&answer));
+    rig_text(&rig, p,
+             "POST /b HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n3\nabc\r\n0\r\n\r\n");
+    expect_refusal(p, "400 Bad Request");
+    refused("GET / HTTP/1.1\nHost: h\nA: b\n c\n\n", "400 Bad Request");
+    rig_buf_free(&answer);
+}
+
 /* The refusal waits for the answers before it, and nothing behind it is looked at. */
 static void test_refused_behind_others(void **state)
 {
@@ -659,6 +679,7 @@ int main(void)
         RIG_TEST(test_parked_inside_a_head),
         RIG_TEST(test_stash_exhausted),
         RIG_TEST(test_refused_heads),
+        RIG_TEST(test_lenient),
         RIG_TEST(test_refused_behind_others),
         RIG_TEST(test_refused_sends_on),
         RIG_TEST(test_slow_head),
