@@ -97,19 +97,11 @@ static inline struct http1_masks http1_short_block(const uint8_t *p, unsigned le
 /* The same with 64 bytes of the span in front of the end. */
 static inline struct http1_masks http1_last_block(const uint8_t *p, size_t left)
 {
-    struct http1_masks m;
     if (left == 0)
         return (struct http1_masks){ UINT64_MAX, UINT64_MAX };
-#if HTTP1_VEC == 32
-    if (left <= 32) {
-        m = http1_vec_masks(p + left - 32);
-        m.token <<= 32;
-        m.value <<= 32;
-    } else
-#endif
-        m = http1_block64(p + left - 64);
-    m.token = m.token >> (64 - left) | (UINT64_MAX - 1) << (left - 1);
-    m.value = m.value >> (64 - left) | (UINT64_MAX - 1) << (left - 1);
+    struct http1_masks m = http1_block64(p + left - 64);
+    m.token = m.token >> (64 - left) | UINT64_MAX << left;
+    m.value = m.value >> (64 - left) | UINT64_MAX << left;
     return m;
 }
 
@@ -124,8 +116,16 @@ HTTP1_INLINE void http1_scan_block(struct http1_scan *s)
 {
     const uint8_t *p = s->base + s->at;
     size_t left = s->end - s->at;
-    s->masks =
-        __builtin_expect(left >= 64, 1) ? http1_block64(p) : http1_end_block(p, left, s->span);
+    if (__builtin_expect(left >= 64, 1)) {
+        s->masks = http1_block64(p);
+    } else if (HTTP1_VEC == 32 && left - 1 < 32) {
+        /* Where short heads end. */
+        s->masks = http1_vec_masks(p + left - 32);
+        s->masks.token = s->masks.token >> (32 - left) | UINT64_MAX << left;
+        s->masks.value = s->masks.value >> (32 - left) | UINT64_MAX << left;
+    } else {
+        s->masks = http1_end_block(p, left, s->span);
+    }
 }
 
 HTTP1_INLINE void http1_scan_begin(struct http1_scan *s, const uint8_t *base, struct http1_span in)
