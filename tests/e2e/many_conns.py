@@ -47,7 +47,8 @@ def ten_thousand_idle():
         rest(mock)
         lib.wait_until(lambda: mock.descriptors() <= descriptors, "all descriptors are closed")
     if not lib.SANITIZED:
-        at_most(peaks[1], peaks[0] + 1024 * KIB, "bytes the second time")
+        # How many answers are on their way at once is chance; 200 bytes lost with each connection would be too much.
+        at_most(peaks[1], peaks[0] + 2048 * KIB, "bytes the second time")
     print(f"{count} connections")
     mock.stop()
 
