@@ -380,11 +380,13 @@ static int parse_url(struct options_parser *parser, const char *text)
     if (out->url.scheme == WEIR_URL_HTTPS)
         return options_fail(parser, "URL '%s': expected http:// or http+unix://", text);
     bool is_socket = out->url.scheme == WEIR_URL_HTTP_UNIX;
-    const char *format = is_socket               ? "http+unix://%.*s"
-                         : out->url.host_is_ipv6 ? "http://[%.*s]:%u"
-                                                 : "http://%.*s:%u";
-    int len = snprintf(out->endpoint, sizeof(out->endpoint), format, (int)out->url.host.len,
-                       (const char *)out->url.host.ptr, out->url.port);
+    int host_len = (int)out->url.host.len;
+    const char *host = (const char *)out->url.host.ptr;
+    int len = is_socket ? snprintf(out->endpoint, sizeof(out->endpoint), "http+unix://%.*s",
+                                   host_len, host)
+                        : snprintf(out->endpoint, sizeof(out->endpoint),
+                                   out->url.host_is_ipv6 ? "http://[%.*s]:%u" : "http://%.*s:%u",
+                                   host_len, host, out->url.port);
     if (len < 0 || (size_t)len >= sizeof(out->endpoint))
         return options_fail(parser, "URL '%s': the host is too long", text);
     /* RFC 9112 section 3.2.1: a request target begins with the path. */

@@ -225,10 +225,13 @@ static bool path_read(struct http1_reader *r)
     return r->is_request ? read_head(r, true) : read_head(r, false);
 }
 
-HTTP1_INLINE enum weir_parse path_parse(struct http1_reader *r, struct weir_slice bytes,
-                                        uint32_t *resume, struct weir_parse_err *err)
+HTTP1_INLINE enum weir_parse path_parse(struct http1_reader *r,
+                                        const struct weir_http1_limits *limits,
+                                        struct weir_slice bytes, uint32_t *resume,
+                                        struct weir_parse_err *err)
 {
-    const size_t bytes_max = r->limits->head_bytes_max;
+    const size_t bytes_max = limits->head_bytes_max;
+    r->limits = limits;
     WEIR_DEBUG_ASSERT(bytes_max - 64 <= WEIR_HTTP1_HEAD_BYTES_MAX - 64);
     r->in.begin = bytes.ptr;
     r->in.end = bytes.ptr + (bytes.len < bytes_max ? bytes.len : bytes_max);
@@ -251,9 +254,8 @@ static enum weir_parse path_request(struct weir_http1_head *head,
     /* Not initialised as a whole: that would be stores of what no request reads. */
     struct http1_reader r;
     r.head = head;
-    r.limits = limits;
     r.is_request = true;
-    return path_parse(&r, bytes, resume, err);
+    return path_parse(&r, limits, bytes, resume, err);
 }
 
 static enum weir_parse path_response(struct weir_http1_head *head,
@@ -263,10 +265,9 @@ static enum weir_parse path_response(struct weir_http1_head *head,
 {
     struct http1_reader r;
     r.head = head;
-    r.limits = limits;
     r.request_method = request_method;
     r.is_request = false;
-    return path_parse(&r, bytes, resume, err);
+    return path_parse(&r, limits, bytes, resume, err);
 }
 
 const struct http1_path HTTP1_PATH = {
