@@ -9,6 +9,8 @@
 #   B=build/other              another build directory
 
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 ifeq ($(origin CC),default)
 CC := gcc
@@ -56,6 +58,10 @@ ALL_LDFLAGS := -pthread $(SAN_FLAGS) $(LDFLAGS)
 LIB_SRC := $(sort $(wildcard core/*.c io/*.c proto/codec/*.c proto/http/*.c))
 MOCK_SRC := $(sort $(wildcard mock/*.c))
 BENCH_SRC := $(sort $(wildcard perf/*.c))
+# The peer of perf/client.sh only where libcurl is (package libcurl4-openssl-dev).
+CURL := $(shell printf '\043include <curl/curl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+PEER_SRC := $(if $(CURL),perf/peer/curl_multi.c)
+GET_SRC := $(sort $(wildcard perf/get/*.c))
 FLOOR_SRC := $(sort $(wildcard perf/floor/*.c))
 # The codec benchmark has libhttp-parser as a column only where it is (package libhttp-parser-dev).
 HTTP_PARSER := $(shell printf '\043include <http_parser.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
@@ -69,12 +75,13 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
 EXAMPLE_SRC := $(sort $(filter-out $(if $(UV_LIBS),,examples/libuv.c),$(wildcard examples/*.c)))
 SIM_SRC := $(sort $(wildcard tests/sim/*.c))
-ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(CODEC_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(SIM_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
+ALL_SRC := $(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(GET_SRC) $(FLOOR_SRC) $(PEER_SRC) $(CODEC_SRC) $(UNIT_SRC) $(E2E_SRC) $(FAULT_SRC) $(CONTRACT_SRC) $(SIM_SRC) $(FUZZ_SRC) $(EXAMPLE_SRC)
 ALL_HDR := $(sort $(shell find include core io proto mock perf tests -name '*.h'))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 MOCK_OBJ := $(MOCK_SRC:%.c=$(B)/obj/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/obj/%.o)
+GET_OBJ := $(GET_SRC:%.c=$(B)/obj/%.o)
 CODEC_OBJ := $(CODEC_SRC:%.c=$(B)/obj/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
 E2E_BIN := $(E2E_SRC:tests/e2e/%.c=$(B)/tests/e2e/%)
@@ -84,22 +91,27 @@ SIM_MAIN := tests/sim/sim.c tests/sim/forced.c tests/sim/canary.c
 SIM_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(SIM_MAIN),$(SIM_SRC)))
 SIM_BIN := $(SIM_MAIN:tests/sim/%.c=$(B)/tests/sim/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
+PEER_BIN := $(if $(CURL),$(B)/peer-curl)
 FLOOR_BIN := $(FLOOR_SRC:perf/floor/%.c=$(B)/floor-%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:examples/%.c=$(B)/examples/%)
 MOCK_BIN := $(if $(MOCK_SRC),$(B)/weir-mock)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/weir-bench)
+GET_BIN := $(if $(GET_SRC),$(B)/weir-get)
 CODEC_BIN := $(if $(CODEC_SRC),$(B)/codec-bench)
+# What is installed, with a manual page made of what it prints for --help.
+PROGRAMS = $(MOCK_BIN) $(BENCH_BIN) $(GET_BIN)
 
-LIB_LIBS := -luring
+LIB_LIBS := -luring -lssl -lcrypto -lcares -lz -lm
 MOCK_LIBS := -ljansson -lm
 BENCH_LIBS := -lm
+GET_LIBS := -lm
 CODEC_LIBS := -ldl $(if $(HTTP_PARSER),-lhttp_parser)
 TEST_LIBS := -lcmocka -ljansson -lm
 
-.PHONY: all lib bins examples test-bins sim-bins fuzz-bins test test-arm64 sim check tidy lint cppcheck format fuzz fuzz-afl install uninstall clean help FORCE
+.PHONY: all lib bins examples test-bins sim-bins fuzz-bins test test-arm64 sim check tidy lint cppcheck format fuzz fuzz-afl install uninstall man clean help FORCE
 all: lib bins examples
 lib: $(B)/libweir.a $(B)/libweir.so.0
-bins: $(MOCK_BIN) $(BENCH_BIN) $(CODEC_BIN) $(FLOOR_BIN)
+bins: $(MOCK_BIN) $(BENCH_BIN) $(GET_BIN) $(CODEC_BIN) $(FLOOR_BIN) $(PEER_BIN)
 examples: $(EXAMPLE_BIN)
 test-bins: $(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN)
 fuzz-bins: $(FUZZ_BIN)
@@ -116,7 +128,7 @@ $(B)/.flags: FORCE
 	@printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' >$@
 $(B)/.sources: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(CODEC_SRC)' | cmp -s - $@ || printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(CODEC_SRC)' >$@
+	@printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(GET_SRC) $(CODEC_SRC)' | cmp -s - $@ || printf '%s\n' '$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(GET_SRC) $(CODEC_SRC)' >$@
 
 $(B)/obj/%.o: %.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
@@ -133,15 +145,18 @@ $(B)/libweir.a: $(LIB_OBJ) $(B)/.sources
 	$(if $(V),,@echo "  AR $@")
 	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
 
-$(B)/libweir.so.0: $(LIB_OBJ) $(B)/.sources
+$(B)/libweir.so.0: $(LIB_OBJ) include/weir.map $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libweir.so.0 $(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(LIB_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libweir.so.0 -Wl,--version-script=include/weir.map \
+		$(if $(SAN),,-Wl,-z,defs) -o $@ $(LIB_OBJ) $(LIB_LIBS)
 
 # The objects of a program as an archive too: its unit tests take from it what they do not include themselves.
 $(B)/obj/mock.a: $(MOCK_OBJ) $(B)/.sources
 	$(Q)rm -f $@ && $(AR) rcs $@ $(MOCK_OBJ)
 $(B)/obj/perf.a: $(BENCH_OBJ) $(B)/.sources
 	$(Q)rm -f $@ && $(AR) rcs $@ $(BENCH_OBJ)
+$(B)/obj/get.a: $(GET_OBJ) $(B)/.sources
+	$(Q)rm -f $@ && $(AR) rcs $@ $(GET_OBJ)
 
 $(B)/weir-mock: $(MOCK_OBJ) $(B)/libweir.a $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
@@ -151,6 +166,10 @@ $(B)/weir-bench: $(BENCH_OBJ) $(B)/libweir.a $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(BENCH_OBJ) $(B)/libweir.a $(LIB_LIBS) $(BENCH_LIBS)
 
+$(B)/weir-get: $(GET_OBJ) $(B)/libweir.a $(B)/.sources
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(GET_OBJ) $(B)/libweir.a $(LIB_LIBS) $(GET_LIBS)
+
 $(B)/codec-bench: $(CODEC_OBJ) $(B)/libweir.a $(B)/.sources
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CODEC_OBJ) $(B)/libweir.a $(LIB_LIBS) $(CODEC_LIBS)
@@ -159,6 +178,11 @@ $(B)/floor-%: perf/floor/%.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< -luring
+
+$(B)/peer-curl: perf/peer/curl_multi.c $(B)/.flags | build/.bootstrap
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< -lcurl
 
 # A unit test may include the .c file it tests, to reach its statics: then the archive's copy is not pulled in.
 define LINK_TEST
@@ -174,6 +198,8 @@ $(B)/tests/sim/%: tests/sim/%.c $(B)/obj/sim.a $(B)/obj/mock.a $(B)/libweir.a $(
 $(B)/tests/contract/%: tests/contract/%.c $(B)/obj/sim.a $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
 	$(LINK_TEST)
 $(B)/tests/unit/mock/%: tests/unit/mock/%.c $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
+	$(LINK_TEST)
+$(B)/tests/unit/perf/get/%: tests/unit/perf/get/%.c $(B)/obj/get.a $(B)/libweir.a $(B)/.flags
 	$(LINK_TEST)
 $(B)/tests/unit/perf/%: tests/unit/perf/%.c $(B)/obj/perf.a $(B)/libweir.a $(B)/.flags
 	$(LINK_TEST)
@@ -216,7 +242,7 @@ sim: $(B)/tests/sim/sim
 check: tidy lint cppcheck
 tidy:
 	@tests/tidy.sh
-lint: $(patsubst %.c,build/lint/%.ok,$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(CODEC_SRC) $(EXAMPLE_SRC))
+lint: $(patsubst %.c,build/lint/%.ok,$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(GET_SRC) $(FLOOR_SRC) $(PEER_SRC) $(CODEC_SRC) $(EXAMPLE_SRC))
 build/lint/%.ok: %.c .clang-tidy $(ALL_HDR)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  TIDY $<")
@@ -230,7 +256,7 @@ cppcheck:
 		--language=c --library=posix --suppress=missingIncludeSystem --suppress=readdirCalled --suppress=invalidFunctionArg \
 		--cppcheck-build-dir=build/cppcheck \
 		-j $(shell nproc 2>/dev/null || echo 1) $(CPP_FLAGS) -Itests \
-		$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(FLOOR_SRC) $(CODEC_SRC) $(EXAMPLE_SRC)
+		$(LIB_SRC) $(MOCK_SRC) $(BENCH_SRC) $(GET_SRC) $(FLOOR_SRC) $(PEER_SRC) $(CODEC_SRC) $(EXAMPLE_SRC)
 format:
 	clang-format -i $(ALL_SRC) $(ALL_HDR)
 
@@ -255,9 +281,15 @@ fuzz-afl:
 	done
 
 VERSION = $(shell awk '/define WEIR_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' include/weir/base.h)
+# What to link besides libweir.a follows from LIB_LIBS: as a package of pkg-config where one is known, else as it is.
+PC.uring := liburing
+PC.ssl := libssl
+PC.crypto := libcrypto
+PC.cares := libcares
+PC.z := zlib
 define WEIR_PC
 prefix=$(PREFIX)
-libdir=$${prefix}/lib
+libdir=$(LIBDIR:$(PREFIX)/%=$${prefix}/%)
 includedir=$${prefix}/include
 
 Name: weir
@@ -265,27 +297,34 @@ Description: io_uring-native HTTP transport
 Version: $(VERSION)
 Cflags: -I$${includedir}
 Libs: -L$${libdir} -lweir
-Libs.private: -luring -pthread
+Requires.private: $(foreach lib,$(LIB_LIBS:-l%=%),$(PC.$(lib)))
+Libs.private: -pthread $(foreach lib,$(LIB_LIBS),$(if $(PC.$(lib:-l%=%)),,$(lib)))
 endef
 export WEIR_PC
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/weir
+# The manual first: when something public is not documented, nothing is installed.
+install: $(if $(AS_BUILT),,all)
+	$(if $(filter no,$(MAN)),,python3 docs/man/man.py --gzip $(DESTDIR)$(MANDIR) include/weir $(PROGRAMS))
+	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(PREFIX)/include/weir $(LIBDIR)/pkgconfig)
 	install -m 644 include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir
-	install -m 644 $(B)/libweir.a $(DESTDIR)$(PREFIX)/lib
-	install -m 755 $(B)/libweir.so.0 $(DESTDIR)$(PREFIX)/lib
-	ln -sf libweir.so.0 $(DESTDIR)$(PREFIX)/lib/libweir.so
-	printf '%s\n' "$$WEIR_PC" >$(DESTDIR)$(PREFIX)/lib/pkgconfig/weir.pc
-	$(if $(MOCK_BIN)$(BENCH_BIN),install -m 755 $(MOCK_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin)
+	install -m 644 $(B)/libweir.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(B)/libweir.so.0 $(DESTDIR)$(LIBDIR)
+	ln -sf libweir.so.0 $(DESTDIR)$(LIBDIR)/libweir.so
+	printf '%s\n' "$$WEIR_PC" >$(DESTDIR)$(LIBDIR)/pkgconfig/weir.pc
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/include/weir
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,libweir.a libweir.so libweir.so.0 pkgconfig/weir.pc)
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,weir-mock weir-bench)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libweir.a libweir.so libweir.so.0 pkgconfig/weir.pc)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS)))
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/,$(PROGRAMS:$(B)/%=man1/%.1.gz) man3/weir_*.3.gz man7/weir.7.gz man7/weir[-_]*.7.gz)
+# To read them from the tree: man -M build/man weir_client_send
+man: $(PROGRAMS)
+	$(Q)rm -rf $(B)/man && python3 docs/man/man.py $(B)/man include/weir $(PROGRAMS)
 
 clean:
 	rm -rf build
 
 help:
-	@echo 'make              everything: libweir, weir-mock, weir-bench, codec-bench, the floor programs, the examples'
+	@echo 'make              everything: libweir, weir-mock, weir-bench, weir-get, codec-bench, the floor programs, the examples'
 	@echo 'make test         all tests; the last line is the count. ONLY=unit/core runs a part, SAN=address,undefined sanitizes'
 	@echo 'make test-arm64   the tests of the codecs as code for arm64, in an emulator: tests/arm64.sh'
 	@echo 'make check        what can be found without running: tidy, lint (clang-tidy), cppcheck'
@@ -294,10 +333,12 @@ help:
 	@echo 'make fuzz-afl     the same under AFL++'
 	@echo 'make sim          the simulator: N=10000 seeds from SEED=1 on'
 	@echo 'make format       clang-format over all C files'
-	@echo 'make install      into PREFIX=/usr/local, below DESTDIR; make uninstall takes it away'
+	@echo 'make install      into PREFIX=/usr/local, LIBDIR, MANDIR, below DESTDIR; MAN=no: without manual, which needs python3;'
+	@echo '                  AS_BUILT=1: builds nothing before. make uninstall takes it away'
+	@echo 'make man          the manual pages into build/man, to be read with man -M build/man weir'
 	@echo 'make clean        removes build/'
 	@echo
 	@sed -n '4,/^$$/s/^#   //p' Makefile
 
--include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ) $(CODEC_OBJ) $(SIM_OBJ)))
--include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(EXAMPLE_BIN))
+-include $(patsubst %.o,%.d,$(filter %.o,$(LIB_OBJ) $(MOCK_OBJ) $(BENCH_OBJ) $(GET_OBJ) $(CODEC_OBJ) $(SIM_OBJ)))
+-include $(addsuffix .d,$(UNIT_BIN) $(E2E_BIN) $(FAULT_BIN) $(CONTRACT_BIN) $(SIM_BIN) $(FUZZ_BIN) $(FLOOR_BIN) $(PEER_BIN) $(EXAMPLE_BIN))
