@@ -62,7 +62,13 @@ struct weir_header {
     XX(QUEUE_FULL, -5009, "the wait queue is full")                                                \
     XX(UNSUPPORTED, -5010, "the kernel lacks a required feature")                                  \
     XX(TIMEOUT, -5011, "the peer was too slow")                                                    \
-    XX(URL, -5012, "not a URL that weir understands")
+    XX(URL, -5012, "not a URL that weir understands")                                              \
+    XX(RESOLVE, -5013, "the host name could not be resolved")                                      \
+    XX(TLS, -5014, "TLS failed")                                                                   \
+    XX(CERTIFICATE, -5015, "the peer's certificate was not accepted")                              \
+    XX(QUEUE_TIMEOUT, -5016, "no connection became free in time")                                  \
+    XX(OVERLOAD, -5017, "too much work is pending")                                                \
+    XX(ENCODING, -5018, "the content could not be decoded")
 
 enum weir_error {
 #define XX(name, value, text) WEIR_E_##name = (value),

@@ -135,6 +135,7 @@ struct weir_http1_head {
     struct weir_http1_field *fields;
 };
 
+/** The name of the field number `index` < head->fields_count, as it was sent. */
 static inline struct weir_slice weir_http1_name(const struct weir_http1_head *head, unsigned index)
 {
     const struct weir_http1_field *f = &head->fields[index];
@@ -142,6 +143,7 @@ static inline struct weir_slice weir_http1_name(const struct weir_http1_head *he
     return s;
 }
 
+/** The value of that field, without the blanks around it; may be empty. */
 static inline struct weir_slice weir_http1_value(const struct weir_http1_head *head, unsigned index)
 {
     const struct weir_http1_field *f = &head->fields[index];
@@ -335,6 +337,7 @@ struct weir_http1_request_spec {
     bool close;               /**< write Connection: close */
     const struct weir_header *headers;
     size_t headers_count;
+    struct weir_slice accept_encoding; /**< written as Accept-Encoding, unless empty */
 };
 
 /** Upper bound of what the writer may need for this head. */

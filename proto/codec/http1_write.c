@@ -436,14 +436,22 @@ static bool request_good(const struct weir_http1_request_spec *spec)
         return refuse("a request whose body ends with the connection");
     if (spec->framing == WEIR_HTTP1_BODY_LENGTH && spec->content_length > INT64_MAX)
         return refuse("a Content-Length of more than 2^63 - 1");
+    if (!weir_http1_is_field_value(spec->accept_encoding))
+        return refuse("a control byte in the value of Accept-Encoding");
     return headers_good(spec->headers, spec->headers_count, WEIR_TEXT("host"));
+}
+
+static size_t accept_bytes(const struct weir_http1_request_spec *spec)
+{
+    size_t len = spec->accept_encoding.len;
+    return len == 0 ? 0 : TEXT_BYTES("Accept-Encoding: \r\n") + len;
 }
 
 /* All but the framing and Connection. */
 static size_t request_fields_bytes(const struct weir_http1_request_spec *spec)
 {
     return spec->method.len + spec->target.len + TEXT_BYTES("  HTTP/1.1\r\n") +
-           TEXT_BYTES("Host: \r\n") + spec->host.len +
+           TEXT_BYTES("Host: \r\n") + spec->host.len + accept_bytes(spec) +
            headers_bytes(spec->headers, spec->headers_count) + TEXT_BYTES("\r\n");
 }
 
@@ -476,6 +484,11 @@ int64_t weir_http1_write_request(uint8_t *out, size_t capacity,
     p = put_framing(p, spec->framing, spec->content_length);
     if (spec->close)
         p = PUT_TEXT(p, "Connection: close\r\n");
+    if (spec->accept_encoding.len > 0) {
+        p = PUT_TEXT(p, "Accept-Encoding: ");
+        p = put_slice(p, spec->accept_encoding);
+        p = PUT_TEXT(p, "\r\n");
+    }
     p = put_headers(p, spec->headers, spec->headers_count);
     p = PUT_TEXT(p, "\r\n");
     WEIR_ASSERT((size_t)(p - out) == bytes);
