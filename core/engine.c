@@ -18,6 +18,7 @@
 #include "core/ring.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -49,7 +50,7 @@ uint64_t weir_engine_now_ns(const struct weir_engine *engine)
 static struct weir_slot *slot_take(struct weir_engine *engine)
 {
     struct weir_slot *slot = weir_pool_get(&engine->slots);
-    WEIR_ASSERT(slot != NULL); /* there is one for every socket and every record */
+    WEIR_ASSERT(slot != NULL); /* there is one for everything that is counted */
     WEIR_ASSERT(!slot->used);
     WEIR_ASSERT(slot->inflight == 0);
     uint32_t gen = slot->gen;
@@ -77,6 +78,21 @@ void weir_slot_put_zc(struct weir_engine *engine, struct weir_slot *slot)
 {
     WEIR_ASSERT(engine->zc_used > 0);
     engine->zc_used--;
+    weir_slot_put(engine, slot);
+}
+
+struct weir_slot *weir_slot_get_watch(struct weir_engine *engine)
+{
+    if (engine->watch_used == WEIR_WATCH_SLOTS)
+        return NULL;
+    engine->watch_used++;
+    return slot_take(engine);
+}
+
+void weir_slot_put_watch(struct weir_engine *engine, struct weir_slot *slot)
+{
+    WEIR_ASSERT(engine->watch_used > 0);
+    engine->watch_used--;
     weir_slot_put(engine, slot);
 }
 
@@ -170,6 +186,12 @@ void weir_op_connect(struct weir_engine *engine, struct weir_slot *slot, int fd,
                                op_begin(engine, slot, WEIR_OP_CONNECT));
 }
 
+void weir_op_poll(struct weir_engine *engine, struct weir_slot *slot, int fd, uint32_t events)
+{
+    WEIR_ASSERT(events == POLLIN || events == POLLOUT);
+    engine->ring->ops->poll(engine->ring, fd, events, op_begin(engine, slot, WEIR_OP_POLL));
+}
+
 void weir_op_cancel(struct weir_engine *engine, struct weir_slot *slot, int fd)
 {
     engine->ring->ops->cancel_fd(engine->ring, fd, op_begin(engine, slot, WEIR_OP_CANCEL));
@@ -178,7 +200,9 @@ void weir_op_cancel(struct weir_engine *engine, struct weir_slot *slot, int fd)
 void weir_op_cancel_kind(struct weir_engine *engine, struct weir_slot *slot,
                          enum weir_op_kind victim)
 {
-    enum weir_op_kind kind = victim == WEIR_OP_ACCEPT ? WEIR_OP_ACCEPT_CANCEL : WEIR_OP_CANCEL;
+    enum weir_op_kind kind = victim == WEIR_OP_ACCEPT ? WEIR_OP_ACCEPT_CANCEL
+                             : victim == WEIR_OP_POLL ? WEIR_OP_POLL_CANCEL
+                                                      : WEIR_OP_CANCEL;
     uint64_t target = user_data(slot, victim);
     engine->ring->ops->cancel(engine->ring, target, op_begin(engine, slot, kind));
 }

@@ -76,7 +76,8 @@ struct weir_engine {
                         assertion */
     uint32_t owners;   /* servers, clients open */
     uint32_t conns_max;
-    uint32_t zc_used; /* slots of zero-copy sends */
+    uint32_t zc_used;    /* slots of zero-copy sends */
+    uint32_t watch_used; /* slots of watched descriptors */
     bool can_zc;
     /* Borrowed output whose owners are to be told: io/sendq.c */
     struct weir_seg *freed_first, *freed_last;
@@ -109,7 +110,7 @@ extern void *weir_ring_override_arg;
 /* Sockets in use, the doorbell included. */
 static inline uint32_t weir_sockets_used(const struct weir_engine *engine)
 {
-    return engine->slots.used - engine->zc_used;
+    return engine->slots.used - engine->zc_used - engine->watch_used;
 }
 
 /* Wait for other threads' posts from now on. */

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static const char *const kind_names[] = { "accept", "recv",          "send",     "connect",
-                                          "cancel", "accept-cancel", "doorbell", "send-zc" };
+                                          "cancel", "accept-cancel", "doorbell", "send-zc",
+                                          "poll",   "poll-cancel" };
 _Static_assert(sizeof kind_names / sizeof kind_names[0] == WEIR_OP_COUNT, "a name for every kind");
 _Static_assert(WEIR_REGISTERED_MAX == WEIR_RING_BUFFERS, "the same table");
 _Static_assert(WEIR_ZC_COPIED_FLAG == WEIR_ZC_COPIED, "the same flag");
@@ -127,10 +128,10 @@ static int config_check(const struct weir_engine_config *cfg)
     return 0;
 }
 
-/* One slot is the doorbell's, some are for zero-copy sends. */
+/* One slot is the doorbell's, some are for zero-copy sends and for watched descriptors. */
 static uint32_t slots_count(const struct weir_engine_config *cfg)
 {
-    return cfg->conns_max + 1 + WEIR_ZC_SLOTS;
+    return cfg->conns_max + 1 + WEIR_ZC_SLOTS + WEIR_WATCH_SLOTS;
 }
 
 /* At least one receive buffer stays with the kernel, or nothing would be received any more. */
@@ -196,7 +197,7 @@ int64_t weir_engine_memory_bytes(const struct weir_engine_config *cfg)
     uint64_t sum = 0;
     sum += weir_arena_cost(sizeof(struct weir_engine), WEIR_CACHE_LINE);
     sum += ring_bytes(cfg, &rcfg);
-    /* every socket, and the doorbell */
+    /* every socket, the doorbell, and what slots_count() adds */
     sum += weir_pool_bytes(WEIR_SLOT_BYTES, slots_count(cfg));
     /* receive buffers: all of them are with the kernel between two passes, so a pass never starves
      * itself */

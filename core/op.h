@@ -2,7 +2,8 @@
 /*
  * Operations and the slots that own them.
  *
- * A slot is a place for one socket: a connection, a listener, the engine's doorbell. user_data
+ * A slot is a place for one socket: a connection, a listener, the engine's doorbell; or for a
+ * descriptor that is only watched. user_data
  * names an operation as kind 8 | generation 24 | slot index 32. The generation changes whenever a
  * slot is given back, so a completion of an earlier life is recognised and dropped (its buffer is
  * still given back).
@@ -22,7 +23,8 @@
 #include <sys/socket.h>
 #include <weir/engine.h>
 
-/* recv, send, cancel and one of accept or connect may be in flight for a slot at once. */
+/* recv, send, cancel and one of accept or connect may be in flight for a slot at once. One that
+ * watches a descriptor has a poll and its cancel. */
 #define WEIR_OPS_PER_SLOT 4
 
 enum weir_op_kind {
@@ -34,6 +36,8 @@ enum weir_op_kind {
     WEIR_OP_ACCEPT_CANCEL, /* of a listener's */
     WEIR_OP_DOORBELL,
     WEIR_OP_SEND_ZC, /* a record of io/zc.c: first the result, later the notification */
+    WEIR_OP_POLL,    /* of a descriptor that is watched */
+    WEIR_OP_POLL_CANCEL,
     WEIR_OP_COUNT
 };
 
@@ -74,6 +78,12 @@ uint32_t weir_slots_free(const struct weir_engine *engine);
 struct weir_slot *weir_slot_get_zc(struct weir_engine *engine);
 void weir_slot_put_zc(struct weir_engine *engine, struct weir_slot *slot);
 
+/* Slots of watched descriptors: a number of their own, too, so that whoever looks up names does not
+ * take the place of a connection. */
+#define WEIR_WATCH_SLOTS 16u
+struct weir_slot *weir_slot_get_watch(struct weir_engine *engine);
+void weir_slot_put_watch(struct weir_engine *engine, struct weir_slot *slot);
+
 /* In the result of a notification: the bytes were copied after all. */
 #define WEIR_ZC_COPIED_FLAG (1u << 31)
 
@@ -88,9 +98,11 @@ void weir_op_send_zc(struct weir_engine *engine, struct weir_slot *slot, int fd,
                      struct weir_slice data);
 void weir_op_connect(struct weir_engine *engine, struct weir_slot *slot, int fd,
                      const struct sockaddr *addr, socklen_t bytes);
+/* events: POLLIN or POLLOUT. See core/ring.h for what may be watched, and how it is closed. */
+void weir_op_poll(struct weir_engine *engine, struct weir_slot *slot, int fd, uint32_t events);
 /* Cancel all operations on fd. */
 void weir_op_cancel(struct weir_engine *engine, struct weir_slot *slot, int fd);
-/* Cancel the slot's operation of kind `victim` only: its receive, or a listener's accept. */
+/* Cancel the slot's operation of kind `victim` only: its receive, a listener's accept, a poll. */
 void weir_op_cancel_kind(struct weir_engine *engine, struct weir_slot *slot,
                          enum weir_op_kind victim);
 

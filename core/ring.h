@@ -25,6 +25,11 @@
  *     other operations, with WEIR_CQE_NOTIF: the memory is free again. Its result is 0, or
  *     WEIR_ZC_COPIED when the bytes were copied after all. When the first completion lacks
  *     WEIR_CQE_MORE, no notification follows.
+ *   - A poll completes once, when it would not block to read (POLLIN) or to write (POLLOUT), or
+ *     at once if it would not now; its result is a set of poll(2)'s events, which may hold POLLERR
+ *     and POLLHUP. It is for descriptors of any kind, one direction at a time, and no other
+ *     operation of that direction may be in flight on the descriptor. One that `sock` did not make
+ *     must be closed by `sock` all the same, since a twin may know it by its number.
  *   - A send completes before data is received that the peer sent after it had read all of it.
  *   - Results are counts or -errno, as the system calls of the same name give them.
  *   - One thread uses a ring; only the descriptor of pollable() may be waited on by others.
@@ -110,6 +115,8 @@ struct weir_ring_ops {
                     uint64_t user_data);
     void (*connect)(struct weir_ring *ring, int fd, const struct sockaddr *addr, socklen_t bytes,
                     uint64_t user_data);
+    /* events: POLLIN or POLLOUT. */
+    void (*poll)(struct weir_ring *ring, int fd, uint32_t events, uint64_t user_data);
     /* Cancel everything in flight on fd. Completes with 0, or a count, or -ENOENT when there was
      * nothing. */
     void (*cancel_fd)(struct weir_ring *ring, int fd, uint64_t user_data);

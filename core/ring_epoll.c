@@ -160,6 +160,11 @@ static void epoll_connect(struct weir_ring *ring, int fd, const struct sockaddr 
         (struct weir_sockaddr){ addr, bytes };
 }
 
+static void epoll_poll(struct weir_ring *ring, int fd, uint32_t events, uint64_t user_data)
+{
+    queue_push(ring, WEIR_EPOLL_POLL, fd, user_data)->events = events;
+}
+
 static void epoll_cancel_fd(struct weir_ring *ring, int fd, uint64_t user_data)
 {
     queue_push(ring, WEIR_EPOLL_CANCEL_FD, fd, user_data)->cancel.count = 0;
@@ -390,6 +395,7 @@ static const struct weir_ring_ops epoll_ops = {
     .sendmsg = epoll_sendmsg,
     .send_zc = epoll_send_zc,
     .connect = epoll_connect,
+    .poll = epoll_poll,
     .cancel_fd = epoll_cancel_fd,
     .cancel = epoll_cancel,
     .enter = epoll_enter,

@@ -34,6 +34,7 @@ enum weir_epoll_kind {
     WEIR_EPOLL_SEND,
     WEIR_EPOLL_SENDMSG,
     WEIR_EPOLL_CONNECT,
+    WEIR_EPOLL_POLL,
     WEIR_EPOLL_CANCEL_FD,
     WEIR_EPOLL_CANCEL,
     WEIR_EPOLL_COUNT
@@ -55,6 +56,7 @@ struct weir_epoll_op {
         struct weir_slice out; /* send */
         const struct msghdr *msg;
         struct weir_sockaddr addr;
+        uint32_t events; /* poll */
         struct {
             uint64_t target;
             int32_t count; /* victims so far */

@@ -20,6 +20,7 @@
 #include "core/ring_epoll.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 /* What one operation may do before the others have their turn: the rest is for the next enter. */
@@ -161,7 +162,8 @@ static void unpark(struct weir_epoll *e, struct weir_epoll_op *op, enum weir_epo
 
 static enum weir_epoll_dir direction_of(const struct weir_epoll_op *op)
 {
-    return op->kind <= WEIR_EPOLL_READ ? WEIR_EPOLL_DIR_IN : WEIR_EPOLL_DIR_OUT;
+    bool in = op->kind == WEIR_EPOLL_POLL ? op->events & POLLIN : op->kind <= WEIR_EPOLL_READ;
+    return in ? WEIR_EPOLL_DIR_IN : WEIR_EPOLL_DIR_OUT;
 }
 
 /* ---- Trying operations ------------------------------------------------------------------- */
@@ -296,6 +298,19 @@ static enum step step_connect(struct weir_epoll *e, struct weir_epoll_op *op)
     return step_end(e, op, -err);
 }
 
+/* What waits elsewhere is asked directly: an event may be old, and edges that were seen do not come
+ * again. */
+static enum step step_poll(struct weir_epoll *e, const struct weir_epoll_op *op)
+{
+    struct pollfd poller = { .fd = op->fd, .events = (short)op->events };
+    int n = (int)TEMP_FAILURE_RETRY(poll(&poller, 1, 0));
+    if (n == 0)
+        return STEP_WAIT;
+    if (n < 0)
+        return step_end(e, op, -errno);
+    return step_end(e, op, poller.revents & POLLNVAL ? -EBADF : poller.revents);
+}
+
 static enum step op_step(struct weir_epoll *e, struct weir_epoll_op *op)
 {
     switch ((enum weir_epoll_kind)op->kind) {
@@ -311,6 +326,8 @@ static enum step op_step(struct weir_epoll *e, struct weir_epoll_op *op)
         return step_sendmsg(e, op);
     case WEIR_EPOLL_CONNECT:
         return step_connect(e, op);
+    case WEIR_EPOLL_POLL:
+        return step_poll(e, op);
     case WEIR_EPOLL_CANCEL_FD:
     case WEIR_EPOLL_CANCEL:
     case WEIR_EPOLL_COUNT:

@@ -155,6 +155,13 @@ static void uring_connect(struct weir_ring *ring, int fd, const struct sockaddr 
     sqe->user_data = user_data;
 }
 
+static void uring_poll(struct weir_ring *ring, int fd, uint32_t events, uint64_t user_data)
+{
+    struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
+    io_uring_prep_poll_add(sqe, fd, events);
+    sqe->user_data = user_data;
+}
+
 static void uring_cancel_fd(struct weir_ring *ring, int fd, uint64_t user_data)
 {
     struct io_uring_sqe *sqe = uring_sqe(weir_uring_of(ring));
@@ -364,6 +371,7 @@ const struct weir_ring_ops weir_uring_ops = {
     .sendmsg = uring_sendmsg,
     .send_zc = uring_send_zc,
     .connect = uring_connect,
+    .poll = uring_poll,
     .cancel_fd = uring_cancel_fd,
     .cancel = uring_cancel,
     .enter = uring_enter,

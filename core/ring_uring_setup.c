@@ -263,9 +263,9 @@ static bool op_supported(struct weir_uring *u, unsigned op)
  */
 static int restrict_ops(struct weir_uring *u)
 {
-    static const uint8_t ops[] = { IORING_OP_ACCEPT,  IORING_OP_RECV,        IORING_OP_READ,
-                                   IORING_OP_SEND,    IORING_OP_SENDMSG,     IORING_OP_CONNECT,
-                                   IORING_OP_SEND_ZC, IORING_OP_ASYNC_CANCEL };
+    static const uint8_t ops[] = { IORING_OP_ACCEPT,  IORING_OP_RECV,     IORING_OP_READ,
+                                   IORING_OP_SEND,    IORING_OP_SENDMSG,  IORING_OP_CONNECT,
+                                   IORING_OP_SEND_ZC, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL };
     static const uint8_t registers[] = { REGISTER_BUFFERS_UPDATE, IORING_REGISTER_EVENTFD,
                                          IORING_UNREGISTER_RING_FDS };
     enum { OPS = sizeof ops, REGISTERS = sizeof registers };

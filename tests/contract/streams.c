@@ -5,6 +5,10 @@
  */
 #include "contract/twins.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+
 /* ---- Accept and connect ------------------------------------------------------------------ */
 
 static void check_accept_multi(int family)
@@ -532,6 +536,123 @@ static void zero_copy(void **state)
     free(memory);
 }
 
+/* ---- Polling ----------------------------------------------------------------------------- */
+
+static uint64_t poll_for(int fd, uint32_t events)
+{
+    uint64_t op = rig_op();
+    rig.ops->poll(rig.ring, fd, events, op);
+    return op;
+}
+
+/* One completion, when bytes come; at once while they lie there; none once they are taken. */
+static void poll_for_input(void **state)
+{
+    (void)state;
+    int fds[2];
+    rig_pair(fds, AF_INET);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t op = poll_for(fds[1], POLLIN);
+        rig_submit();
+        rig_settle();
+        assert_true(rig.inflight[op]);
+        assert_int_equal(rig_end(rig_send(fds[0], rig_piece(0, 9))), 9);
+        assert_int_equal(rig_end(op) & (POLLIN | POLLOUT), POLLIN);
+        rig_settle();
+        assert_int_equal(rig_seen(op), 1);
+        assert_true(rig_end(poll_for(fds[1], POLLIN)) & POLLIN);
+        assert_int_equal(rig_end(rig_recv_once(fds[1])), 9);
+        rig_put_all();
+    }
+    uint64_t op = poll_for(fds[1], POLLIN);
+    rig_submit();
+    rig_close_fd(fds[0]);
+    assert_true(rig_end(op) & POLLIN);
+}
+
+/* At once while there is room; else when the peer has read. */
+static void poll_for_output(void **state)
+{
+    (void)state;
+    int fds[2];
+    uint64_t sent;
+    rig_pair(fds, AF_INET);
+    assert_int_equal(rig_end(poll_for(fds[0], POLLOUT)) & (POLLIN | POLLOUT), POLLOUT);
+    uint64_t full = rig_fill(fds[0], &sent), cancel = rig_op();
+    rig.ops->cancel(rig.ring, full, cancel);
+    rig_end(cancel);
+    int rest = rig_end(full);
+    sent += rest > 0 ? (uint64_t)rest : 0;
+    uint64_t op = poll_for(fds[0], POLLOUT);
+    rig_submit();
+    rig_settle();
+    assert_true(rig.inflight[op]);
+    struct rig_flow flow = { .from = fds[0], .to = fds[1], .sent = sent, .end = sent };
+    flow.seen = rig.log_count;
+    RIG_UNTIL(rig_flow(&flow));
+    assert_int_equal(rig_end(op) & (POLLIN | POLLOUT), POLLOUT);
+}
+
+/* By its name or with its descriptor; the one of the other direction is another. */
+static void poll_is_cancelled(void **state)
+{
+    (void)state;
+    int fds[2];
+    rig_pair(fds, AF_INET);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t op = poll_for(fds[1], POLLIN), cancel;
+        if (i % 2 == 0)
+            rig_submit(); /* it waits already; else they are queued together */
+        if (i < 2) {
+            cancel = rig_op();
+            rig.ops->cancel(rig.ring, op, cancel);
+        } else {
+            cancel = rig_cancel_fd(fds[1]);
+        }
+        assert_int_equal(rig_end(op), -ECANCELED);
+        assert_true(rig_end(cancel) >= 0);
+        assert_int_equal(rig_seen(op), 1);
+    }
+    assert_true(rig_end(poll_for(fds[1], POLLOUT)) & POLLOUT);
+}
+
+/*
+ * Of an epoll descriptor, as libraries have one to be watched by: every time that something behind
+ * it is ready. The next one has the number of the one before.
+ */
+static void poll_of_an_epoll(void **state)
+{
+    (void)state;
+    for (unsigned life = 0; life < 3; life++) {
+        int pipes[2];
+        assert_int_equal(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+        int epoll_fd = rig_fd(epoll_create1(EPOLL_CLOEXEC));
+        struct epoll_event event = { .events = EPOLLIN };
+        assert_int_equal(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, pipes[0], &event), 0);
+        for (unsigned round = 0; round < 4; round++) {
+            char byte = 'b';
+            uint64_t op = poll_for(epoll_fd, POLLIN);
+            if (round != 1)
+                rig_settle(); /* it waits before something happens; or does not */
+            assert_int_equal(rig_seen(op), 0);
+            assert_int_equal(write(pipes[1], &byte, 1), 1);
+            assert_int_equal(rig_end(op), POLLIN);
+            assert_int_equal(rig_end(poll_for(epoll_fd, POLLIN)), POLLIN);
+            assert_int_equal(read(pipes[0], &byte, 1), 1);
+        }
+        uint64_t op = poll_for(epoll_fd, POLLIN);
+        rig_settle();
+        assert_true(rig.inflight[op]);
+        rig_end(rig_cancel_fd(epoll_fd));
+        assert_int_equal(rig_end(op), -ECANCELED);
+        rig_close_fd(epoll_fd);
+        close(pipes[0]);
+        close(pipes[1]);
+    }
+    if (rig.world == NULL)
+        assert_int_equal(rig_end(poll_for(-1, POLLIN)), -EBADF);
+}
+
 static const struct rule rules[] = {
     RULE(accept_multi_goes_on),
     RULE(accept_takes_one),
@@ -553,6 +674,10 @@ static const struct rule rules[] = {
     RULE(gathered_send),
     RULE(peers_that_do_not_read),
     RULE(zero_copy),
+    RULE(poll_for_input),
+    RULE(poll_for_output),
+    RULE(poll_is_cancelled),
+    RULE(poll_of_an_epoll),
 };
 
 int main(void)

@@ -2,6 +2,7 @@
 #include "ring_sim.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -436,6 +437,16 @@ static void ring_connect(struct weir_ring *base, int fd, const struct sockaddr *
                                         .user_data = user_data });
 }
 
+/* Of the world's sockets by what they hold, of real descriptors by asking the kernel in every turn:
+ * those do not move the world's clock, so whatever is behind them must not be waited for in it. */
+static void ring_poll(struct weir_ring *base, int fd, uint32_t events, uint64_t user_data)
+{
+    SIM_CHECK(events == POLLIN || events == POLLOUT, "a poll for events %#x", events);
+    (void)queue(base,
+                &(struct sim_op){
+                    .kind = SIM_OP_POLL, .fd = fd, .events = events, .user_data = user_data });
+}
+
 static void ring_cancel_fd(struct weir_ring *base, int fd, uint64_t user_data)
 {
     if (!sim_canary(sim_ring_of(base), SIM_CANARY_CANCEL_LOST))
@@ -606,7 +617,10 @@ static void sock_set_reset(struct weir_ring *base, int fd)
 
 static void sock_close(struct weir_ring *base, int fd)
 {
-    sim_close(sim_ring_of(base)->world, fd, false);
+    if (sim_is_ours(fd))
+        sim_close(sim_ring_of(base)->world, fd, false);
+    else
+        weir_sock_kernel.close(base, fd); /* a real one that was watched */
 }
 
 static const struct weir_sock_ops sim_sock_ops = {
@@ -651,6 +665,7 @@ static const struct weir_ring_ops sim_ops = {
     .sendmsg = ring_sendmsg,
     .send_zc = ring_send_zc,
     .connect = ring_connect,
+    .poll = ring_poll,
     .cancel_fd = ring_cancel_fd,
     .cancel = ring_cancel,
     .enter = ring_enter,

@@ -52,6 +52,7 @@ enum sim_op_kind {
     SIM_OP_SENDMSG,
     SIM_OP_SEND_ZC,
     SIM_OP_CONNECT,
+    SIM_OP_POLL,
     SIM_OP_CANCEL_FD,
     SIM_OP_CANCEL
 };
@@ -76,6 +77,7 @@ struct sim_op {
     const struct sockaddr *addr;
     void *out; /* read */
     uint32_t bytes;
+    uint32_t events;   /* poll */
     uint64_t sum;      /* of the data, when it was queued */
     uint64_t head_sum; /* of the message header and vectors, or of the address */
     uint64_t target;

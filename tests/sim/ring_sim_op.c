@@ -3,6 +3,7 @@
 #include "ring_sim.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 /* Completions of one receive in one turn: then others have theirs. */
@@ -280,6 +281,27 @@ static void read_run(struct sim_ring *ring, struct sim_op *op)
     finish(ring, op, n < 0 ? -errno : (int32_t)n, 0);
 }
 
+/* poll(2)'s answer. */
+static int32_t poll_events(struct sim_world *world, const struct sim_op *op)
+{
+    if (!sim_is_ours(op->fd)) {
+        struct pollfd poller = { .fd = op->fd, .events = (short)op->events };
+        int n = poll(&poller, 1, 0);
+        return n < 0 ? (errno == EINTR ? 0 : -errno) : n == 0 ? 0 : poller.revents;
+    }
+    const struct sim_sock *sock = sim_sock(world, op->fd);
+    bool in = sock->kind == SIM_LISTENING ? sock->backlog_count > 0 : sim_readable(world, op->fd);
+    bool ready = op->events == POLLIN ? in : sim_writable(world, op->fd);
+    return (ready ? (int32_t)op->events : 0) | (sock->dead ? POLLHUP : 0);
+}
+
+static void poll_run(struct sim_ring *ring, struct sim_op *op)
+{
+    int32_t res = poll_events(ring->world, op);
+    if (res != 0)
+        finish(ring, op, res, 0);
+}
+
 /* ---- Cancelling -------------------------------------------------------------------------- */
 
 static bool is_victim(const struct sim_op *op, const struct sim_op *victim)
@@ -368,6 +390,8 @@ bool sim_op_ready(const struct sim_ring *ring, const struct sim_op *op)
         return sim_readable(world, op->fd);
     case SIM_OP_CONNECT:
         return sock->kind != SIM_CONNECTING;
+    case SIM_OP_POLL:
+        return poll_events(world, op) != 0;
     default:
         return sim_writable(world, op->fd);
     }
@@ -402,6 +426,9 @@ void sim_op_run(struct sim_ring *ring, struct sim_op *op)
         break;
     case SIM_OP_CONNECT:
         connect_run(ring, op);
+        break;
+    case SIM_OP_POLL:
+        poll_run(ring, op);
         break;
     case SIM_OP_SEND_ZC:
         if (sim_writable(world, op->fd))

@@ -385,6 +385,8 @@ void sim_connect(struct sim_world *world, int fd, const struct sockaddr *addr)
     }
     if (sim_fault(world, SIM_CONNECT_REFUSED))
         sock->connect_err = -ECONNREFUSED;
+    if (world->silent_port != 0 && sock->remote.sin_port == htons(world->silent_port))
+        return;
     uint64_t wait = 0;
     if (sim_fault(world, SIM_CONNECT_TIMEOUT)) {
         sock->connect_err = -ETIMEDOUT;

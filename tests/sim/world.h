@@ -83,10 +83,11 @@ struct sim_world {
     struct sim_faults faults;
     uint64_t latency_max_ns;
     uint32_t pipe_bytes_max;
-    uint32_t fds_max; /* sockets that may be open at once */
-    bool zc;          /* rings can send without copying */
-    bool spin;        /* and may be asked in a loop */
-    int canary;       /* enum sim_canary: the rule that is broken */
+    uint32_t fds_max;     /* sockets that may be open at once */
+    uint16_t silent_port; /* what is sent there is lost: connecting never ends; 0 = there is none */
+    bool zc;              /* rings can send without copying */
+    bool spin;            /* and may be asked in a loop */
+    int canary;           /* enum sim_canary: the rule that is broken */
     uint64_t canary_nth;
 
     struct sim_sock socks[SIM_SOCKS_MAX];
