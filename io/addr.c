@@ -4,7 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,29 +88,67 @@ int weir_addr_parse_listen(struct weir_addr *out, const char *text)
     return 0;
 }
 
-int weir_addr_resolve(struct weir_addr *out, struct weir_slice host, uint16_t port)
+/* The part behind '%' of an IPv6 address: an interface by its name or number (RFC 4007 section 11).
+ * @return 0: there is no such interface */
+static uint32_t zone_of(const char *text)
 {
-    char name[256];
-    char service[8];
-    if (host.len >= sizeof name)
-        return weir_fail(WEIR_E_CONNECT, "'%.*s...': a host name has at most 255 bytes", 32,
-                         (const char *)host.ptr);
-    if (host.len == 0 || memchr(host.ptr, '\0', host.len) != NULL)
-        return weir_fail(WEIR_E_CONNECT, "a host name is not empty and has no NUL");
-    memcpy(name, host.ptr, host.len);
-    name[host.len] = '\0';
-    snprintf(service, sizeof service, "%u", port);
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
-    struct addrinfo *list = NULL;
-    int rc = getaddrinfo(name, service, &hints, &list);
-    if (rc != 0)
-        return weir_fail(rc == EAI_MEMORY ? -ENOMEM : WEIR_E_CONNECT, "'%s' does not resolve: %s",
-                         name, gai_strerror(rc));
-    WEIR_ASSERT(list->ai_addrlen <= sizeof out->storage);
-    *out = (struct weir_addr){ .bytes = list->ai_addrlen };
-    memcpy(&out->storage, list->ai_addr, list->ai_addrlen);
-    freeaddrinfo(list);
-    return 0;
+    uint32_t index = if_nametoindex(text);
+    if (index == 0 && strspn(text, "0123456789") == strlen(text))
+        index = (uint32_t)strtoul(text, NULL, 10);
+    return index;
+}
+
+/* Nothing is allocated and nobody is asked, as getaddrinfo() would: running out of memory does not
+ * make an address a name. */
+bool weir_addr_numeric(struct weir_addr *out, struct weir_slice host, uint16_t port)
+{
+    char text[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+    struct sockaddr_in in = { .sin_family = AF_INET };
+    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+    if (host.len == 0 || host.len >= sizeof text || memchr(host.ptr, '\0', host.len) != NULL)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    struct weir_addr addr = { 0 };
+    if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
+        addr.bytes = sizeof in;
+        memcpy(&addr.storage, &in, sizeof in);
+    } else {
+        char *zone = strchr(text, '%');
+        if (zone != NULL)
+            *zone = '\0';
+        if (inet_pton(AF_INET6, text, &in6.sin6_addr) != 1)
+            return false;
+        if (zone != NULL && (in6.sin6_scope_id = zone_of(zone + 1)) == 0)
+            return false;
+        addr.bytes = sizeof in6;
+        memcpy(&addr.storage, &in6, sizeof in6);
+    }
+    *out = addr;
+    weir_addr_set_port(out, port);
+    return true;
+}
+
+void weir_addr_set_port(struct weir_addr *addr, uint16_t port)
+{
+    WEIR_ASSERT(addr->storage.ss_family == AF_INET || addr->storage.ss_family == AF_INET6);
+    if (addr->storage.ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)&addr->storage)->sin_port = htons(port);
+    else
+        ((struct sockaddr_in6 *)(void *)&addr->storage)->sin6_port = htons(port);
+}
+
+bool weir_addr_eq(const struct weir_addr *a, const struct weir_addr *b)
+{
+    return a->bytes == b->bytes && memcmp(&a->storage, &b->storage, a->bytes) == 0;
+}
+
+void weir_addr_prefer(struct weir_addr *addrs, uint32_t count, uint32_t index)
+{
+    WEIR_ASSERT(index < count);
+    struct weir_addr first = addrs[index];
+    memmove(addrs + 1, addrs, index * sizeof *addrs);
+    addrs[0] = first;
 }
 
 const char *weir_addr_format(const struct weir_addr *addr, char *out, size_t capacity)

@@ -12,6 +12,9 @@ struct weir_addr {
     socklen_t bytes;
 };
 
+/* Addresses of one name that are used; more are left out. */
+#define WEIR_ADDRS_MAX 16
+
 /* Longest text, with NUL: "unix:" and sun_path. */
 #define WEIR_ADDR_TEXT_BYTES 128
 
@@ -26,10 +29,18 @@ int weir_addr_parse_listen(struct weir_addr *out, const char *text) WEIR_MUST_US
 int weir_addr_unix(struct weir_addr *out, const char *path) WEIR_MUST_USE;
 
 /*
- * Resolve host and port; may block in the system's resolver unless `host` is numeric.
- * @return 0, or WEIR_E_CONNECT when there is no such name (weir_error_text() tells)
+ * The address of a numeric host: IPv4, or IPv6 without brackets, also with a zone. Never blocks and
+ * never asks anybody. @return false: it is a name, *out is untouched
  */
-int weir_addr_resolve(struct weir_addr *out, struct weir_slice host, uint16_t port) WEIR_MUST_USE;
+bool weir_addr_numeric(struct weir_addr *out, struct weir_slice host, uint16_t port) WEIR_MUST_USE;
+
+void weir_addr_set_port(struct weir_addr *addr, uint16_t port);
+
+bool weir_addr_eq(const struct weir_addr *a, const struct weir_addr *b);
+
+/* Put addrs[index] first, in front of those that were before it: what worked last is tried first
+ * next time. */
+void weir_addr_prefer(struct weir_addr *addrs, uint32_t count, uint32_t index);
 
 /* Write the text of an address, at most `capacity` bytes with NUL. @return out */
 const char *weir_addr_format(const struct weir_addr *addr, char *out, size_t capacity);

@@ -116,26 +116,57 @@ static void test_unix_path_limit(void **state)
     assert_int_equal(weir_addr_unix(&addr, ""), -EINVAL);
 }
 
-static void test_resolve(void **state)
+static void test_numeric(void **state)
 {
     (void)state;
-    struct weir_addr addr;
+    struct weir_addr addr = { .bytes = 77 }, other;
     char text[WEIR_ADDR_TEXT_BYTES];
-    assert_int_equal(weir_addr_resolve(&addr, WEIR_TEXT("127.0.0.1"), 65535), 0);
-    assert_string_equal(weir_addr_format(&addr, text, sizeof text), "127.0.0.1:65535");
-    assert_int_equal(weir_addr_resolve(&addr, WEIR_TEXT("::1"), 1), 0);
-    assert_string_equal(weir_addr_format(&addr, text, sizeof text), "[::1]:1");
-    assert_int_equal(weir_addr_resolve(&addr, WEIR_TEXT(""), 1), WEIR_E_CONNECT);
-    /* Refused by the resolver itself, without a question to any server. */
-    assert_int_equal(weir_addr_resolve(&addr, WEIR_TEXT("not a name"), 1), WEIR_E_CONNECT);
-    assert_non_null(strstr(weir_error_text(), "'not a name' does not resolve"));
-    char name[256];
-    memset(name, 'n', sizeof name);
-    struct weir_slice longest = { (const uint8_t *)name, sizeof name };
-    assert_int_equal(weir_addr_resolve(&addr, longest, 1), WEIR_E_CONNECT);
-    assert_non_null(strstr(weir_error_text(), "255 bytes"));
-    /* A NUL would cut the name short: another host would be asked for. */
-    assert_int_equal(weir_addr_resolve(&addr, WEIR_TEXT("127.0.0.1\0.example"), 1), WEIR_E_CONNECT);
+    assert_true(weir_addr_numeric(&addr, WEIR_TEXT("127.0.0.1"), 80));
+    assert_string_equal(weir_addr_format(&addr, text, sizeof text), "127.0.0.1:80");
+    assert_true(weir_addr_numeric(&other, WEIR_TEXT("127.0.0.1"), 81));
+    assert_false(weir_addr_eq(&addr, &other));
+    weir_addr_set_port(&addr, 81);
+    assert_true(weir_addr_eq(&addr, &other));
+    assert_true(weir_addr_numeric(&addr, WEIR_TEXT("::1"), 65535));
+    assert_string_equal(weir_addr_format(&addr, text, sizeof text), "[::1]:65535");
+    assert_false(weir_addr_eq(&addr, &other));
+    assert_true(weir_addr_numeric(&addr, WEIR_TEXT("fe80::1%lo"), 1));
+    weir_addr_set_port(&addr, 2);
+    assert_string_equal(weir_addr_format(&addr, text, sizeof text), "[fe80::1]:2");
+    /* Names, and what is neither. */
+    static const char *const names[] = { "", "localhost", "1.2.3.256", "[::1]", "::g", "1.2.3.4 " };
+    other = addr;
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct weir_slice name = { (const uint8_t *)names[i], strlen(names[i]) };
+        assert_false(weir_addr_numeric(&addr, name, 1));
+    }
+    assert_false(weir_addr_numeric(&addr, WEIR_TEXT("1.2.3.4\0"), 1));
+    uint8_t longest[300];
+    memset(longest, '1', sizeof longest);
+    for (size_t len = 30; len <= sizeof longest; len++)
+        assert_false(weir_addr_numeric(&addr, (struct weir_slice){ longest, len }, 1));
+    assert_true(weir_addr_eq(&addr, &other));
+}
+
+static void test_prefer(void **state)
+{
+    (void)state;
+    struct weir_addr addrs[4];
+    char text[WEIR_ADDR_TEXT_BYTES];
+    static const char *const orders[][4] = { { "1:0", "2:0", "3:0", "4:0" },
+                                             { "2:0", "1:0", "3:0", "4:0" },
+                                             { "3:0", "1:0", "2:0", "4:0" },
+                                             { "4:0", "1:0", "2:0", "3:0" } };
+    static const char *const hosts[] = { "0.0.0.1", "0.0.0.2", "0.0.0.3", "0.0.0.4" };
+    for (uint32_t index = 0; index < 4; index++) {
+        for (uint32_t i = 0; i < 4; i++)
+            assert_true(weir_addr_numeric(&addrs[i],
+                                          (struct weir_slice){ (const uint8_t *)hosts[i], 7 }, 0));
+        weir_addr_prefer(addrs, 4, index);
+        for (uint32_t i = 0; i < 4; i++)
+            assert_string_equal(weir_addr_format(&addrs[i], text, sizeof text) + 6,
+                                orders[index][i]);
+    }
 }
 
 static void test_format_limits(void **state)
@@ -157,7 +188,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_refused),          cmocka_unit_test(test_unix_path_limit),
-        cmocka_unit_test(test_resolve),          cmocka_unit_test(test_format_limits),
+        cmocka_unit_test(test_format_limits),    cmocka_unit_test(test_numeric),
+        cmocka_unit_test(test_prefer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
