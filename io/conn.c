@@ -28,6 +28,7 @@
  */
 #include "io/conn.h"
 #include "io/sock.h"
+#include "io/tls_link.h"
 
 #include <errno.h>
 
@@ -47,7 +48,7 @@ static void conn_check(const struct weir_conn *conn)
     WEIR_DEBUG_ASSERT(conn->slot.used);
     WEIR_DEBUG_ASSERT(conn->fd >= 0);
     WEIR_DEBUG_ASSERT(conn->sent_bytes <= conn->queued_bytes);
-    WEIR_DEBUG_ASSERT(!conn->send_inflight || conn->sending_bytes > 0);
+    WEIR_DEBUG_ASSERT(!conn->send_inflight || conn->sending_bytes > 0 || conn->tls != NULL);
     if (conn->state == WEIR_CONN_OPEN)
         WEIR_DEBUG_ASSERT(conn->recv_armed || conn->recv_paused || conn->eof || conn->finishing);
     (void)conn;
@@ -85,6 +86,8 @@ static void conn_end(struct weir_ready *ready)
     engine->stats.closed++;
     conn->handler->on_closed(
         conn, conn->err); /* the socket is still there: it can be asked for its peer */
+    if (conn->tls != NULL)
+        weir_tls_link_free(conn);
     if (conn->reset)
         weir_sock_set_reset(engine, conn->fd);
     weir_sock_close(engine, conn->fd);
@@ -152,6 +155,10 @@ void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger 
             weir_conn_close(conn, err, false);
         return;
     }
+    if (conn->tls != NULL && !weir_tls_link_secured(conn)) {
+        weir_conn_close(conn, err, false); /* nothing can be said yet, not even an end */
+        return;
+    }
     conn->finishing = true;
     conn->err = err;
     if (linger != NULL) {
@@ -159,7 +166,9 @@ void weir_conn_finish(struct weir_conn *conn, int err, const struct weir_linger 
         conn->linger_bytes = linger->bytes_max;
         conn->linger_ns = linger->timeout_ns;
     }
-    if (conn->out.bytes == 0 && !conn->send_inflight)
+    if (conn->tls != NULL)
+        weir_conn_flush(conn); /* there is a close_notify to be sent */
+    else if (conn->out.bytes == 0 && !conn->send_inflight)
         finish_now(conn);
 }
 
@@ -201,11 +210,14 @@ static void conn_on_recv_end(struct weir_conn *conn, int res)
 {
     switch (res) {
     case 0:
-        conn->eof = true;
-        if (conn->state == WEIR_CONN_LINGERING)
+        if (conn->state == WEIR_CONN_LINGERING) {
             weir_conn_close(conn, conn->err, false);
-        else
-            conn->handler->on_eof(conn);
+            return;
+        }
+        if (conn->tls != NULL && !weir_tls_link_eof(conn))
+            return;
+        conn->eof = true;
+        conn->handler->on_eof(conn);
         return;
     case -ENOBUFS:
         /*
@@ -237,7 +249,9 @@ static void conn_on_recv(struct weir_engine *engine, struct weir_slot *slot,
     }
     if (WEIR_LIKELY(done->res > 0)) {
         engine->stats.recv_bytes += (uint64_t)done->res;
-        if (WEIR_LIKELY(conn->state == WEIR_CONN_OPEN))
+        if (WEIR_UNLIKELY(conn->tls != NULL) && conn->state == WEIR_CONN_OPEN)
+            weir_tls_link_recv(conn, done->data);
+        else if (WEIR_LIKELY(conn->state == WEIR_CONN_OPEN))
             conn->handler->on_recv(conn, done->data);
         else
             linger_recv(conn, (size_t)done->res);
@@ -266,6 +280,13 @@ void weir_conn_pause(struct weir_conn *conn)
     conn->recv_paused = true;
     /* One cancel at a time: the receive that it does not end is cancelled when it has completed. */
     if (conn->recv_armed && !conn->pausing)
+        recv_cancel(conn);
+}
+
+void weir_conn_stop_recv(struct weir_conn *conn)
+{
+    WEIR_ASSERT(conn->eof);
+    if (conn->recv_armed && !conn->pausing && conn->state == WEIR_CONN_OPEN)
         recv_cancel(conn);
 }
 
@@ -305,12 +326,46 @@ static bool large_behind(const struct weir_seg *seg)
     return false;
 }
 
+/* The same with TLS, which has a queue of its own and no zero copy. */
+static void flush_tls(struct weir_conn *conn)
+{
+    struct weir_engine *engine = conn->engine;
+    struct weir_sendq *wire = weir_tls_link_seal(conn);
+    if (conn->state != WEIR_CONN_OPEN)
+        return; /* encrypting failed */
+    if (wire->bytes == 0) {
+        if (conn->ended)
+            weir_conn_close(conn, conn->err, false);
+        else if (conn->finishing && conn->out.bytes == 0)
+            finish_now(conn);
+        return;
+    }
+    weir_sendq_consume(engine, wire, 0);
+    conn->send_inflight = true;
+    struct weir_seg *first = wire->first;
+    if (first->next == NULL || engine->gathers_used == engine->gathers_max) {
+        weir_op_send(engine, &conn->slot, conn->fd, (struct weir_slice){ first->ptr, first->len });
+        return;
+    }
+    struct weir_gather *g = &engine->gathers[engine->gathers_used++];
+    uint64_t bytes;
+    uint32_t parts = weir_sendq_gather(wire, g->parts, &bytes, SIZE_MAX);
+    g->msg = (struct msghdr){ .msg_iov = g->parts, .msg_iovlen = parts };
+    weir_op_sendmsg(engine, &conn->slot, conn->fd, &g->msg);
+}
+
 /* One send per connection and pass: everything it has. */
 static void conn_flush(struct weir_ready *ready)
 {
     struct weir_conn *conn = weir_container_of(ready, struct weir_conn, flush);
     struct weir_engine *engine = conn->engine;
-    if (conn->state != WEIR_CONN_OPEN || conn->send_inflight || conn->out.bytes == 0)
+    if (conn->state != WEIR_CONN_OPEN || conn->send_inflight)
+        return;
+    if (WEIR_UNLIKELY(conn->tls != NULL)) {
+        flush_tls(conn);
+        return;
+    }
+    if (conn->out.bytes == 0)
         return;
     weir_sendq_consume(engine, &conn->out,
                        0); /* drop chunks at the front that nothing was committed to */
@@ -338,25 +393,49 @@ static void conn_flush(struct weir_ready *ready)
     weir_op_sendmsg(engine, &conn->slot, conn->fd, &g->msg);
 }
 
+/* Ciphertext was sent. */
+static void sent_tls(struct weir_conn *conn, uint64_t bytes)
+{
+    uint64_t plain = weir_tls_link_sent(conn, bytes);
+    conn->sent_bytes += plain;
+    if (!weir_tls_link_failed(conn)) { /* else `out` is gone already */
+        weir_sendq_consume(conn->engine, &conn->out, plain);
+        if (plain > 0)
+            conn->handler->on_sent(conn);
+    }
+    weir_conn_flush(conn); /* more of it, the next batch, or the end */
+}
+
 static void conn_sent(struct weir_conn *conn, int32_t res)
 {
     struct weir_engine *engine = conn->engine;
     WEIR_ASSERT(conn->send_inflight);
     conn->send_inflight = false;
     if (WEIR_UNLIKELY(conn->state == WEIR_CONN_CLOSING)) {
+        /* Whoever asks whether the peer may have got anything of it needs to know. */
+        if (res > 0)
+            conn->sent_bytes +=
+                conn->tls != NULL ? weir_tls_link_sent(conn, (uint64_t)res) : (uint64_t)res;
         close_join(conn);
         return;
     }
     if (WEIR_UNLIKELY(res <= 0)) {
         if (res == -EINTR || res == -EAGAIN)
             weir_conn_flush(conn);
+        else if (conn->tls != NULL && conn->finishing && conn->out.bytes == 0)
+            weir_conn_close(conn, conn->err, false); /* all was said: only the farewell is lost */
         else
             conn_broken(conn, WEIR_OP_SEND, res == 0 ? -EPIPE : res);
         return;
     }
     uint64_t sent = (uint64_t)res;
-    WEIR_ASSERT(sent <= conn->sending_bytes);
     engine->stats.send_bytes += sent;
+    if (WEIR_UNLIKELY(conn->tls != NULL)) {
+        sent_tls(conn, sent);
+        conn_check(conn);
+        return;
+    }
+    WEIR_ASSERT(sent <= conn->sending_bytes);
     engine->stats.send_partial += sent < conn->sending_bytes;
     weir_sendq_consume(engine, &conn->out, sent);
     conn->sent_bytes += sent;
@@ -406,8 +485,9 @@ static void conn_on_timer(struct weir_timer *timer, void *ctx)
         return;
     }
     conn->deadline_ns = 0;
-    if (conn->state == WEIR_CONN_CLOSING)
-        weir_conn_close(conn, conn->err, true); /* its zero-copy sends were waited for */
+    /* Its zero-copy sends were waited for, or its alert, which the peer does not take. */
+    if (conn->state == WEIR_CONN_CLOSING || (conn->tls != NULL && weir_tls_link_failed(conn)))
+        weir_conn_close(conn, conn->err, true);
     else if (conn->state == WEIR_CONN_LINGERING)
         weir_conn_close(conn, conn->err, false); /* it had its chance to read what we sent */
     else

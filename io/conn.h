@@ -13,6 +13,7 @@
 #include "io/zc.h"
 
 struct weir_conn;
+struct weir_tls_link;
 
 struct weir_conn_handler {
     /* Outgoing only: connected; sending and receiving may begin. */
@@ -20,6 +21,9 @@ struct weir_conn_handler {
     /* Bytes arrived, valid until this returns. The session takes or keeps all of them: also while
      * paused. */
     void (*on_recv)(struct weir_conn *conn, struct weir_slice data);
+    /* The handshake begun by weir_conn_secure() is complete; what arrives from now on is
+     * plaintext. May be NULL. */
+    void (*on_secure)(struct weir_conn *conn);
     /* The peer ended its direction; sending is still possible. */
     void (*on_eof)(struct weir_conn *conn);
     /* Some output left: conn->sent_bytes has grown. */
@@ -49,16 +53,19 @@ struct weir_conn {
     bool recv_armed;  /* a receive is in flight */
     bool recv_paused; /* the session wants no more input */
     bool send_inflight;
-    bool eof;       /* the peer ended its direction */
-    bool finishing; /* end after what is queued was sent */
-    bool linger;    /* and then read until the peer ends too */
-    bool pausing;   /* the cancel of the receive is in flight */
-    bool rearmed;   /* and a receive was armed behind it, which it does not end */
-    bool reset;     /* CLOSING: end with RST */
+    bool eof;         /* the peer ended its direction */
+    bool eof_unclean; /* TLS: without saying so; the stream may have been cut by somebody else */
+    bool ended;       /* TLS failed: the deadline is that of its last alert */
+    bool finishing;   /* end after what is queued was sent */
+    bool linger;      /* and then read until the peer ends too */
+    bool pausing;     /* the cancel of the receive is in flight */
+    bool rearmed;     /* and a receive was armed behind it, which it does not end */
+    bool reset;       /* CLOSING: end with RST */
     struct weir_sendq out;
+    struct weir_tls_link *tls; /* NULL: plaintext. Else io/tls_link.c stands between */
     struct weir_zc_policy *zc; /* NULL: large borrowed parts are copied; else its owner's */
     uint32_t zc_held;          /* zero-copy sends that are over but for their notification */
-    uint64_t sending_bytes;    /* of the send in flight */
+    uint64_t sending_bytes;    /* of `out` in the send in flight; with TLS: that were encrypted */
     uint64_t queued_bytes;     /* ever queued for sending */
     uint64_t sent_bytes;       /* ever sent */
     struct weir_ready flush;   /* on engine->flush while there may be something to send */
@@ -111,6 +118,9 @@ static inline void weir_conn_set_deadline(struct weir_conn *conn, uint64_t deadl
         (!weir_timer_is_set(&conn->timer) || conn->timer.deadline_ns > deadline_ns))
         weir_timer_set(conn->engine, &conn->timer, deadline_ns);
 }
+
+/* For io/tls_link.c: nothing the peer still sends is of interest. */
+void weir_conn_stop_recv(struct weir_conn *conn);
 
 /* For io/zc.c: the result of a zero-copy send, which is not the connection's own operation. */
 void weir_conn_sent_zc(struct weir_conn *conn, int32_t res);

@@ -22,6 +22,7 @@ struct mock {
     struct app **apps;
     uint32_t apps_count;
     struct weir_server_group *group; /* NULL: one thread has nobody to share with */
+    struct weir_tls *tls;            /* NULL: plaintext */
     uint64_t started_ns;
     char health_text[64];
     struct weir_slice health_body;

@@ -234,8 +234,12 @@ static int life_open(struct life *life)
     size_t count = life->options.threads;
     life->workers = aligned_alloc(_Alignof(struct worker), count * sizeof *life->workers);
     life->apps = calloc(count, sizeof(struct app *));
-    if (life->workers == NULL || life->apps == NULL || mock_open(&life->mock, &life->options) < 0) {
-        fprintf(stderr, "weir-mock: out of memory\n");
+    int err = life->workers == NULL || life->apps == NULL ? -ENOMEM
+                                                          : mock_open(&life->mock, &life->options);
+    if (err < 0) {
+        /* What the library says names the file that it did not like. */
+        const char *why = weir_error_text();
+        fprintf(stderr, "weir-mock: %s\n", why[0] != '\0' ? why : weir_strerror(err));
         free(life->workers);
         free(life->apps);
         return -1;

@@ -55,6 +55,9 @@ const char options_help[] =
     "                        1 ... 1000000; more wait to be accepted        16384\n"
     "  --defer-accept        leave a connection to the kernel until its\n"
     "                        first bytes are there, or for a second         at once\n"
+    "  --tls-cert FILE       speak TLS with this certificate and those behind it\n"
+    "                        in the file (PEM)                              no TLS\n"
+    "  --tls-key FILE        its key (PEM, not encrypted)\n"
     "  --max-body SIZE       longest request body, 1 ... 1GiB               1MiB\n"
     "  --journal N           requests remembered for /admin/requests,\n"
     "                        0 ... 16777216, 0 = none                       65536\n"
@@ -63,6 +66,7 @@ const char options_help[] =
     "  --help, --version\n"
     "\n"
     "GET /api/models   POST /api/models/load   POST /api/models/unload   POST /api/infer\n"
+    "POST /api/infer/batch (1 ... 100 infer requests, delayed and failed as one)\n"
     "GET /api/health   GET /metrics   GET /admin/stats   GET /admin/requests?limit=N\n"
     "POST /admin/reset\n"
     "\n"
@@ -82,6 +86,8 @@ enum option_index {
     OPTION_STRICT,
     OPTION_CONNS,
     OPTION_DEFER,
+    OPTION_TLS_CERT,
+    OPTION_TLS_KEY,
     OPTION_BODY,
     OPTION_JOURNAL,
     OPTION_DRAIN,
@@ -105,6 +111,8 @@ static const struct option option_table[] = {
     [OPTION_STRICT] = { "strict-models", no_argument, NULL, 0 },
     [OPTION_CONNS] = { "max-conns", required_argument, NULL, 0 },
     [OPTION_DEFER] = { "defer-accept", no_argument, NULL, 0 },
+    [OPTION_TLS_CERT] = { "tls-cert", required_argument, NULL, 0 },
+    [OPTION_TLS_KEY] = { "tls-key", required_argument, NULL, 0 },
     [OPTION_BODY] = { "max-body", required_argument, NULL, 0 },
     [OPTION_JOURNAL] = { "journal", required_argument, NULL, 0 },
     [OPTION_DRAIN] = { "drain-timeout", required_argument, NULL, 0 },
@@ -233,6 +241,12 @@ static int options_take(struct options *out, enum option_index option, struct op
     case OPTION_DEFER:
         out->defer_accept = true;
         return 0;
+    case OPTION_TLS_CERT:
+        out->tls_cert = optarg;
+        return 0;
+    case OPTION_TLS_KEY:
+        out->tls_key = optarg;
+        return 0;
     case OPTION_CONNS:
         return options_number(&out->conns_max, option, 1, CONNS_MAX, err);
     case OPTION_BODY:
@@ -256,6 +270,10 @@ static int options_check(const struct options *out, struct options_error *err)
     if (out->cpus_count > 1 && out->cpus_count != out->threads)
         return options_fail(err, "--cpu: expected 1 CPU, or one for each of %u threads, got %u",
                             out->threads, out->cpus_count);
+    if ((out->tls_cert == NULL) != (out->tls_key == NULL))
+        return options_fail(err, "--tls-%s: expected --tls-%s too",
+                            out->tls_cert == NULL ? "key" : "cert",
+                            out->tls_cert == NULL ? "cert" : "key");
     if (out->conns_max < out->threads)
         return options_fail(err,
                             "--max-conns: expected at least one for each of %u threads, got %u",

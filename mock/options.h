@@ -22,6 +22,7 @@ struct options {
     uint64_t drain_timeout_ns;
     bool strict_models;
     bool defer_accept;
+    const char *tls_cert, *tls_key; /* files; NULL both: plaintext. Point into argv */
     enum weir_ring_kind ring;
     enum weir_wait wait;
     const char *ring_disable; /* NULL = nothing */

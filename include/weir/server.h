@@ -18,6 +18,7 @@ extern "C" {
 struct weir_server;
 struct weir_server_group;
 struct weir_exchange;
+struct weir_tls;
 
 /** Limits and timeouts of a server. 0 as a timeout means none. */
 struct weir_server_config {
@@ -33,7 +34,8 @@ struct weir_server_config {
     uint32_t target_bytes_max;  /**< more is answered 414. Default 8192 */
     uint32_t fields_max;        /**< more is answered 431. 1 ... 1024. Default 100 */
     uint64_t body_bytes_max;    /**< more is answered 413. Default 1 MiB */
-    uint64_t head_timeout_ns;   /**< from the first byte of a head to its last: 408. Default 10 s */
+    /** from the first byte of a head to its last: 408; also for a TLS handshake: closed. Default 10 s */
+    uint64_t head_timeout_ns;
     uint64_t body_timeout_ns;   /**< without progress of a body: 408. Default 30 s */
     uint64_t idle_timeout_ns;   /**< between requests: closed. Default 75 s */
     /** without progress of an answer, or output memory for the one whose turn it is: reset. Default 60 s */
@@ -49,6 +51,8 @@ struct weir_server_config {
      */
     bool defer_accept;
     uint32_t lenient;           /**< enum weir_http1_lenient: what else is taken. Default 0, nothing */
+    /** speak TLS, with the same for all servers of one port or group. A reference is taken at open. Default NULL = plaintext */
+    struct weir_tls *tls;
 };
 /** Fill `cfg` with the defaults. Use the macro, which passes the size your code was compiled with. */
 WEIR_API void weir_server_config_init_size(struct weir_server_config *cfg, uint32_t size);

@@ -46,6 +46,8 @@ static int config_check(const struct weir_server_config *cfg)
                          cfg->size, sizeof *cfg);
     if (cfg->listen == NULL)
         return weir_fail(-EINVAL, "listen is required");
+    if (cfg->tls != NULL && weir_tls_side(cfg->tls) != WEIR_TLS_SERVER)
+        return weir_fail(-EINVAL, "tls is a client's: its side must be WEIR_TLS_SERVER");
     const struct weir_range ranges[] = {
         { "backlog", cfg->backlog, 1, 1u << 20 },
         { "conns_max", cfg->conns_max, 1, 1u << 20 },
@@ -246,6 +248,8 @@ int weir_server_close(struct weir_server *server)
     if (server->member != NULL)
         weir_group_leave(server);
     engine->owners--;
+    if (server->cfg.tls != NULL)
+        weir_tls_put(server->cfg.tls);
     struct weir_arena arena = server->arena;
     weir_arena_close(&arena);
     return rc;
@@ -335,6 +339,8 @@ int weir_server_open(struct weir_server **out, struct weir_engine *engine,
         return rc;
     }
     engine->owners++;
+    if (cfg->tls != NULL)
+        weir_tls_get(cfg->tls);
     if (server->member != NULL)
         weir_group_start(server);
     weir_listener_start(server->listener, &listener_handler, server);

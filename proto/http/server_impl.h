@@ -13,6 +13,7 @@
 #include "io/listener.h"
 #include "io/sock.h"
 #include "io/stash.h"
+#include "io/tls_link.h"
 #include "proto/http/head_memo.h"
 
 #include <weir/http1.h>
@@ -71,7 +72,8 @@ struct weir_session {
     bool in_head;               /* part of a head has arrived */
     bool client_closes;         /* the last request said that no other follows */
     bool dropped;               /* input was not read: the end needs lingering */
-    uint64_t read_deadline_ns;  /* for the rest of a head, or the next piece of a body */
+    bool securing;              /* the TLS handshake is not complete */
+    uint64_t read_deadline_ns;  /* for a handshake, the rest of a head, or a piece of a body */
     uint64_t write_deadline_ns; /* moved only by output that left; 0 = nothing waits to leave */
     struct weir_http1_body body;
     struct weir_stash stash;

@@ -11,8 +11,9 @@
  * parked (any of HEAD, BODY): a limit is reached; input is kept in the stash and receiving is
  * paused until an exchange ends. STOPPED: input is dropped.
  *
- * What the connection waits for decides its deadline, in this order: the rest of a head, the rest
- * of a body, the peer to take output, the application (no deadline), the next request.
+ * What the connection waits for decides its deadline, in this order: the TLS handshake, the rest of
+ * a head, the rest of a body, the peer to take output, the application (no deadline), the next
+ * request.
  */
 #include "proto/http/server_impl.h"
 
@@ -27,7 +28,8 @@ static bool stopped(const struct weir_session *s)
 /* Is the peer owed a deadline for what it sends? Not while we are the ones who do not read. */
 static bool reading(const struct weir_session *s)
 {
-    return !s->parked && (s->state == SESSION_BODY || (s->state == SESSION_HEAD && s->in_head));
+    return !s->parked &&
+           (s->state == SESSION_BODY || (s->state == SESSION_HEAD && (s->in_head || s->securing)));
 }
 
 /* Does it wait for nothing but the next request? A parked one is there already. */
@@ -41,7 +43,7 @@ void weir_session_update_deadline(struct weir_session *s)
     const struct weir_server_config *cfg = &s->server->cfg;
     uint64_t now = s->conn->engine->now_ns;
     uint64_t deadline = 0;
-    if (s->conn->state != WEIR_CONN_OPEN)
+    if (s->conn->state != WEIR_CONN_OPEN || s->conn->ended)
         return;
     /* An answer that finds no memory waits to leave, too: what holds it may wait for this one. */
     bool starved = s->turn != NULL && s->turn->starved;
@@ -383,6 +385,13 @@ void weir_session_room(struct weir_session *s)
 
 /* ---- Output, time, end ------------------------------------------------------------------- */
 
+static void session_on_secure(struct weir_conn *conn)
+{
+    struct weir_session *s = conn->user;
+    s->securing = false;
+    settle(s);
+}
+
 static void session_on_sent(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
@@ -404,17 +413,23 @@ static void session_on_timeout(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
     uint64_t now = conn->engine->now_ns;
-    if (s->write_deadline_ns != 0 && s->write_deadline_ns <= now) {
+    if (s->securing) {
+        s->server->stats.timeouts++;
+        weir_conn_close(conn, WEIR_E_TIMEOUT, false); /* it could not read a 408 */
+    } else if (s->write_deadline_ns != 0 && s->write_deadline_ns <= now) {
         s->server->stats.timeouts++;
         weir_conn_close(conn, WEIR_E_TIMEOUT, true);
     } else if (reading(s) && s->read_deadline_ns != 0 && s->read_deadline_ns <= now) {
         s->server->stats.timeouts++;
         weir_session_refuse(s, 408, "the request took too long", WEIR_E_TIMEOUT);
         weir_session_update_deadline(s);
+    } else if (unused(s) && conn->finishing) {
+        weir_conn_close(conn, 0, true); /* it does not even take the farewell of TLS */
     } else if (unused(s)) {
         s->server->stats.timeouts++;
         s->state = SESSION_STOPPED;
         weir_conn_finish(conn, 0, NULL);
+        weir_session_update_deadline(s);
     } else {
         weir_session_update_deadline(s);
     }
@@ -441,11 +456,27 @@ static void session_on_closed(struct weir_conn *conn, int err)
 
 const struct weir_conn_handler weir_session_conn_handler = {
     .on_recv = session_on_recv,
+    .on_secure = session_on_secure,
     .on_eof = session_on_eof,
     .on_sent = session_on_sent,
     .on_timeout = session_on_timeout,
     .on_closed = session_on_closed,
 };
+
+/* The handshake comes first; what it takes is time that the peer has for a head. */
+static void session_secure(struct weir_session *s)
+{
+    struct weir_server *server = s->server;
+    int rc = weir_conn_secure(s->conn, server->cfg.tls, (struct weir_slice){ 0 },
+                              (struct weir_slice){ 0 });
+    if (rc < 0) {
+        weir_conn_close(s->conn, rc, true); /* no memory */
+        return;
+    }
+    s->securing = true;
+    uint64_t bound = server->cfg.head_timeout_ns;
+    read_deadline_set(s, bound != 0 ? bound : server->cfg.idle_timeout_ns);
+}
 
 struct weir_session *weir_session_open(struct weir_server *server, int fd)
 {
@@ -466,6 +497,8 @@ struct weir_session *weir_session_open(struct weir_server *server, int fd)
     weir_list_push_back(&server->sessions_list, &s->link);
     server->stats.conns_now++;
     server->stats.conns++;
+    if (server->cfg.tls != NULL)
+        session_secure(s);
     weir_session_update_deadline(s);
     return s;
 }

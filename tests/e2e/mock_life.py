@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import urllib.parse
 
 import lib
@@ -15,8 +16,17 @@ VALUES = {
     "listen": "127.0.0.1:0", "threads": "2", "cpu": "0", "latency": "100us", "error-rate": "0.5", "seed": "7",
     "max-concurrency": "10", "strict-models": None, "defer-accept": None, "max-conns": "100", "max-body": "64KiB", "journal": "10",
     "drain-timeout": "1s", "wait": "sleep", "ring": "auto", "ring-disable": "send_zc,min_wait", "ring-info": None,
-    "help": None, "version": None,
+    "help": None, "version": None, "tls-cert": None, "tls-key": None,
 }
+
+
+def certificate():
+    """A server's certificate, which names nobody, and its key: the paths."""
+    cert, key = (os.path.join(lib.temp_dir(), name) for name in ("cert.pem", "key.pem"))
+    subprocess.run([lib.need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=nobody", "-out", cert, "-keyout", key],
+                   check=True, capture_output=True, timeout=lib.DEADLINE_S)
+    return {"tls-cert": cert, "tls-key": key}
 
 
 def start(*options):
@@ -33,7 +43,10 @@ def help_lists_what_works():
     listed = re.findall(r"^ +--([a-z-]+)", program.stdout, re.M) + re.findall(r", --([a-z-]+)$", program.stdout, re.M)
     equal(sorted(listed), sorted(VALUES), "options of --help")
     serving = {name: value for name, value in VALUES.items() if name not in ("help", "version", "ring-info")}
+    serving.update(certificate())
     for name, value in serving.items():
+        if name.startswith("tls-"):
+            continue  # one needs the other
         for form in ([f"--{name}", value], [f"--{name}={value}"]) if value is not None else ([f"--{name}"],):
             Mock(*form).stop()
     Mock(*(word for name, value in serving.items() for word in ([f"--{name}", value] if value else [f"--{name}"])))
