@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A client: the pool of its connections and the queue of calls that wait for one.
- *
- * A new call takes, in this order: a connection with nothing in flight (the most recently used, so
- * that the others can grow old and go), a new connection if the limit allows, a connection with
- * room in its pipeline, a place in the queue. A connection that becomes free or is made serves the
- * queue first; the call that caused it to be made has no claim on it.
- *
- * The n-th failed attempt to connect ends the n-th waiting call: every waiting call caused one
- * attempt.
- */
-#include "proto/http/client_impl.h"
+/* A client: its configuration, its life, its statistics. */
 #include "core/base.h"
+#include "proto/http/client_impl.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <weir/url.h>
+#include <sys/random.h>
+#include <weir/random.h>
 
 #define SCRATCH_BYTES 65536u
-
-/* How long a call that found no output memory waits before it is tried again. */
-#define MEMORY_RETRY_NS 1000000u
 
 void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size)
 {
@@ -28,14 +15,55 @@ void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size)
     struct weir_client_config defaults = {
         .size = size,
         .conns_max = 100,
+        .conns_min = 10,
         .pipeline_max = 1,
         .waiting_max = 65536,
-        .head_bytes_max = 16384,
-        .fields_max = 100,
         .connect_timeout_ns = 5 * second,
         .idle_timeout_ns = 300 * second,
+        .age_max_ns = 600 * second,
+        .drain_bytes_max = 65536,
+        .head_bytes_max = 16384,
+        .fields_max = 100,
+        .decoded_bytes_max = 1u << 30,
+        .retry = { .attempts_max = 1,
+                   .backoff_ns = 25000000,
+                   .backoff_max_ns = 250000000,
+                   .budget_percent = 20,
+                   .budget_min = 3 },
+        .dns_ttl_max_ns = 300 * second,
+        .stagger_ns = 250000000,
+        .eject_failures = 5,
+        .eject_ns = 30 * second,
+        .eject_max_ns = 300 * second,
+        .health_interval_ns = 30 * second,
+        .health_timeout_ns = 2 * second,
     };
     weir_fill_sized(cfg, size, &defaults, sizeof defaults);
+}
+
+static uint32_t endpoints_count(const struct weir_client_config *cfg)
+{
+    return cfg->endpoints == NULL ? 1 : cfg->endpoints_count;
+}
+
+static const char *endpoint_text(const struct weir_client_config *cfg, uint32_t index)
+{
+    return cfg->endpoints == NULL ? cfg->endpoint : cfg->endpoints[index];
+}
+
+static int endpoints_check(const struct weir_client_config *cfg)
+{
+    if ((cfg->endpoint == NULL) == (cfg->endpoints == NULL))
+        return weir_fail(-EINVAL, "endpoint is required, or else endpoints");
+    if (cfg->endpoints == NULL)
+        return 0;
+    if (cfg->endpoints_count == 0 || cfg->endpoints_count > WEIR_ENDPOINTS_MAX)
+        return weir_fail(-EINVAL, "endpoints_count is %u, expected 1 to %u", cfg->endpoints_count,
+                         WEIR_ENDPOINTS_MAX);
+    for (uint32_t i = 0; i < cfg->endpoints_count; i++)
+        if (cfg->endpoints[i] == NULL)
+            return weir_fail(-EINVAL, "endpoints: number %u is NULL", i);
+    return 0;
 }
 
 static int config_check(const struct weir_client_config *cfg)
@@ -43,15 +71,37 @@ static int config_check(const struct weir_client_config *cfg)
     if (cfg->size != sizeof *cfg)
         return weir_fail(-EINVAL, "size is %u, %zu expected: use weir_client_config_init()",
                          cfg->size, sizeof *cfg);
-    if (cfg->endpoint == NULL)
-        return weir_fail(-EINVAL, "endpoint is required");
+    int rc = endpoints_check(cfg);
+    if (rc < 0)
+        return rc;
+    const uint64_t year = 31536000u * 1000000000ull;
     const struct weir_range ranges[] = {
         { "conns_max", cfg->conns_max, 1, 1u << 20 },
+        { "endpoint_conns_max", cfg->endpoint_conns_max, 0, 1u << 20 },
+        { "conns_min", cfg->conns_min, 0, 1u << 20 },
         { "pipeline_max", cfg->pipeline_max, 1, 65536 },
         { "waiting_max", cfg->waiting_max, 1, UINT32_MAX },
+        { "waiting_timeout_ns", cfg->waiting_timeout_ns, 0, year },
+        { "connect_timeout_ns", cfg->connect_timeout_ns, 0, year },
+        { "idle_timeout_ns", cfg->idle_timeout_ns, 0, year },
+        { "age_max_ns", cfg->age_max_ns, 0, year },
+        { "timeout_ns", cfg->timeout_ns, 0, year },
         { "head_bytes_max", cfg->head_bytes_max, 256, WEIR_HTTP1_HEAD_BYTES_MAX },
         { "fields_max", cfg->fields_max, 1, 1024 },
         { "lenient", cfg->lenient, 0, WEIR_HTTP1_LENIENT_ALL },
+        { "decoded_bytes_max", cfg->decoded_bytes_max, 1, UINT64_MAX },
+        { "retry.attempts_max", cfg->retry.attempts_max, 1, 16 },
+        { "retry.backoff_ns", cfg->retry.backoff_ns, 1, year },
+        { "retry.backoff_max_ns", cfg->retry.backoff_max_ns, cfg->retry.backoff_ns, year },
+        { "retry.budget_percent", cfg->retry.budget_percent, 0, 100 },
+        { "retry.budget_min", cfg->retry.budget_min, 0, 1000 },
+        { "dns_ttl_max_ns", cfg->dns_ttl_max_ns, 1, year },
+        { "stagger_ns", cfg->stagger_ns, 1, year },
+        { "eject_failures", cfg->eject_failures, 0, 1u << 20 },
+        { "eject_ns", cfg->eject_ns, 1, year },
+        { "eject_max_ns", cfg->eject_max_ns, cfg->eject_ns, year },
+        { "health_interval_ns", cfg->health_interval_ns, 1000000, year },
+        { "health_timeout_ns", cfg->health_timeout_ns, 1, year },
     };
     return weir_range_check(ranges, sizeof ranges / sizeof ranges[0]);
 }
@@ -63,6 +113,7 @@ int64_t weir_client_memory_bytes(const struct weir_client_config *cfg)
         return rc;
     uint64_t sum = 0;
     sum += weir_arena_cost(sizeof(struct weir_client), WEIR_CACHE_LINE);
+    sum += weir_arena_cost(endpoints_count(cfg) * sizeof(struct weir_endpoint), WEIR_CACHE_LINE);
     /* the fields of the head that is being looked at */
     sum += weir_arena_cost(cfg->fields_max * sizeof(struct weir_http1_field), WEIR_CACHE_LINE);
     /* the head of a long request */
@@ -72,351 +123,18 @@ int64_t weir_client_memory_bytes(const struct weir_client_config *cfg)
     return (int64_t)weir_align_up(sum, WEIR_PAGE);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------- */
-
-void weir_calls_push(struct weir_calls *calls, struct weir_call *call)
+uint64_t weir_client_random(struct weir_client *client)
 {
-    call->next = NULL;
-    call->prev = calls->last;
-    if (calls->last != NULL)
-        calls->last->next = call;
-    else
-        calls->first = call;
-    calls->last = call;
-    calls->count++;
+    return weir_random_u64(client->cfg.seed, 0, client->random_count++);
 }
 
-static void calls_push_front(struct weir_calls *calls, struct weir_call *call)
+uint64_t weir_client_jitter(struct weir_client *client, uint64_t ns)
 {
-    call->prev = NULL;
-    call->next = calls->first;
-    if (calls->first != NULL)
-        calls->first->prev = call;
-    else
-        calls->last = call;
-    calls->first = call;
-    calls->count++;
-    call->state = CALL_WAITING;
-}
-
-void weir_calls_remove(struct weir_calls *calls, struct weir_call *call)
-{
-    WEIR_ASSERT(calls->count > 0);
-    if (call->prev != NULL)
-        call->prev->next = call->next;
-    else
-        calls->first = call->next;
-    if (call->next != NULL)
-        call->next->prev = call->prev;
-    else
-        calls->last = call->prev;
-    calls->count--;
-}
-
-void weir_call_finish(struct weir_client *client, struct weir_call *call, int err)
-{
-    call->state = CALL_IDLE;
-    call->owner = NULL;
-    call->timing.end_ns = client->engine->now_ns;
-    if (err == 0)
-        client->stats.completed++;
-    else
-        client->stats.failed++;
-    call->handler->on_end(call, err);
-}
-
-/* on_end is owed, but not from inside the function that ended it. */
-static void end_later(struct weir_client *client, struct weir_call *call, int err)
-{
-    call->err = err;
-    call->state = CALL_ENDED;
-    call->owner = client;
-    weir_calls_push(&client->ended, call);
-    weir_ready_push(&client->engine->ready, &client->end_run);
-}
-
-static void end_run(struct weir_ready *ready)
-{
-    struct weir_client *client = weir_container_of(ready, struct weir_client, end_run);
-    /* What the callbacks end waits for the next pass. */
-    for (uint32_t n = client->ended.count; n > 0 && client->ended.first != NULL; n--) {
-        struct weir_call *call = client->ended.first;
-        weir_calls_remove(&client->ended, call);
-        weir_call_finish(client, call, call->err);
-    }
-    if (client->ended.count > 0)
-        weir_ready_push(&client->engine->ready, &client->end_run);
-}
-
-static void waiting_remove(struct weir_client *client, struct weir_call *call)
-{
-    WEIR_ASSERT(call->state == CALL_WAITING);
-    weir_calls_remove(&client->waiting, call);
-}
-
-static void waiting_fail_first(struct weir_client *client, int err, int os_err)
-{
-    struct weir_call *call = client->waiting.first;
-    if (call == NULL)
-        return;
-    waiting_remove(client, call);
-    call->timing.os_err = os_err;
-    end_later(client, call, err);
-}
-
-static void on_waiting_timer(struct weir_timer *timer, void *ctx)
-{
-    struct weir_client *client = ctx;
-    uint64_t now = client->engine->now_ns;
-    uint64_t bound = 0;
-    struct weir_call *next;
-    for (struct weir_call *call = client->waiting.first; call != NULL; call = next) {
-        next = call->next;
-        if (call->deadline_ns == 0)
-            continue;
-        if (call->deadline_ns <= now) {
-            waiting_remove(client, call);
-            end_later(client, call, WEIR_E_DEADLINE);
-        } else if (bound == 0 || call->deadline_ns < bound) {
-            bound = call->deadline_ns;
-        }
-    }
-    if (bound != 0)
-        weir_timer_set(client->engine, timer, bound);
-}
-
-/* ---- The pool ---------------------------------------------------------------------------- */
-
-/* As many attempts under way as calls wait, within the limit. */
-static void connect_more(struct weir_client *client)
-{
-    while (client->waiting.count > client->connecting_count &&
-           client->stats.conns_now < client->cfg.conns_max && !client->closing) {
-        int rc = weir_client_conn_open(client);
-        if (rc == 0)
-            continue;
-        client->stats.connect_failures++;
-        waiting_fail_first(client, WEIR_E_CONNECT, rc);
-        if (client->stats.conns_now > 0)
-            return; /* what there is will serve the queue */
-    }
-}
-
-static void retry_run(struct weir_ready *ready)
-{
-    connect_more(weir_container_of(ready, struct weir_client, retry_run));
-}
-
-void weir_client_feed(struct weir_client_conn *cc, uint32_t most)
-{
-    struct weir_client *client = cc->client;
-    while (most > 0 && client->waiting.count > 0 && cc->calls.count < client->cfg.pipeline_max) {
-        struct weir_call *call = client->waiting.first;
-        waiting_remove(client, call);
-        int rc = weir_client_conn_send(cc, call);
-        if (rc == -ENOBUFS) {
-            /* A passing shortage: it keeps its place, and is tried again soon. */
-            calls_push_front(&client->waiting, call);
-            weir_timer_set(client->engine, &client->memory_timer,
-                           client->engine->now_ns + MEMORY_RETRY_NS);
-            return;
-        }
-        if (rc < 0)
-            end_later(client, call, rc); /* the next one has the place instead */
-        else
-            most--;
-    }
-}
-
-void weir_client_offer(struct weir_client_conn *cc)
-{
-    struct weir_client *client = cc->client;
-    struct weir_list *list = cc->calls.count == 0 ? &client->idle : &client->room;
-    weir_list_remove(&cc->link);
-    if (cc->ending || cc->calls.count >= client->cfg.pipeline_max)
-        return;
-    weir_list_push_front(list, &cc->link);
-    uint64_t idle_ns = client->cfg.idle_timeout_ns;
-    if (cc->calls.count == 0)
-        weir_conn_set_deadline(cc->conn, idle_ns == 0 ? 0 : client->engine->now_ns + idle_ns);
-}
-
-/* What a connection's end means for the calls that were on it. */
-static int call_error(const struct weir_call *call, int err)
-{
-    if (call->answered)
-        return 0;
-    if (call->err != 0)
-        return call->err;
-    if (err == 0 || err == WEIR_E_PROTOCOL || err == WEIR_E_LIMIT || err == WEIR_E_TRUNCATED)
-        err = WEIR_E_CLOSED; /* it was another call that was broken */
-    return err == WEIR_E_CLOSED && call->timing.first_byte_ns != 0 ? WEIR_E_TRUNCATED : err;
-}
-
-void weir_client_conn_gone(struct weir_client_conn *cc, int err)
-{
-    struct weir_client *client = cc->client;
-    struct weir_calls calls = cc->calls;
-    weir_list_remove(&cc->link);
-    weir_list_remove(&cc->all_link);
-    client->stats.conns_now--;
-    client->in_flight_count -= calls.count;
-    if (cc->connecting) {
-        client->connecting_count--;
-        if (!client->closing) {
-            client->stats.connect_failures++;
-            bool late = err == WEIR_E_CONNECT_TIMEOUT;
-            waiting_fail_first(client, late ? err : WEIR_E_CONNECT, late ? 0 : err);
-        }
-    }
-    weir_pool_put(&client->conns, cc);
-    struct weir_call *next;
-    /* Later: only then the slot is free, and a callback that sends again can have it. */
-    for (struct weir_call *call = calls.first; call != NULL; call = next) {
-        next = call->next;
-        int end = call_error(call, err);
-        if (end < 0 && end > -4096)
-            call->timing.os_err = end;
-        end_later(client, call, end);
-    }
-    if (client->waiting.count > 0)
-        weir_ready_push(&client->engine->ready, &client->retry_run);
-}
-
-/* A connection that broke is on its list until its end is reported. */
-static struct weir_client_conn *first_usable(struct weir_list *list)
-{
-    while (!weir_list_empty(list)) {
-        struct weir_client_conn *cc = weir_container_of(list->next, struct weir_client_conn, link);
-        if (WEIR_LIKELY(weir_conn_usable(cc->conn)))
-            return cc;
-        cc->ending = true;
-        weir_list_remove(&cc->link);
-    }
-    return NULL;
-}
-
-/* There may be output memory again for the calls that found none. */
-static void on_memory_timer(struct weir_timer *timer, void *ctx)
-{
-    struct weir_client *client = ctx;
-    struct weir_client_conn *cc;
-    while (client->waiting.count > 0 && !weir_timer_is_set(timer)) {
-        cc = first_usable(&client->idle);
-        if (cc == NULL)
-            cc = first_usable(&client->room);
-        if (cc == NULL)
-            break; /* whichever becomes free serves the queue */
-        weir_client_feed(cc, 1);
-        weir_client_offer(cc);
-    }
-}
-
-/* ---- Sending ----------------------------------------------------------------------------- */
-
-static int wait_for_conn(struct weir_client *client, struct weir_call *call)
-{
-    if (client->waiting.count >= client->cfg.waiting_max)
-        return weir_fail(WEIR_E_QUEUE_FULL, "%u calls wait already (waiting_max)",
-                         client->waiting.count);
-    /* Refused now, not when its turn comes. */
-    int64_t n = weir_client_write_head(client, call, client->scratch, client->scratch_bytes);
-    if (n < 0)
-        return (int)n;
-    call->state = CALL_WAITING;
-    call->owner = client;
-    weir_calls_push(&client->waiting, call);
-    if (call->deadline_ns != 0 && (!weir_timer_is_set(&client->waiting_timer) ||
-                                   client->waiting_timer.deadline_ns > call->deadline_ns))
-        weir_timer_set(client->engine, &client->waiting_timer, call->deadline_ns);
-    connect_more(client);
-    return 0;
-}
-
-int weir_client_send(struct weir_client *client, struct weir_call *call)
-{
-    WEIR_ASSERT(call->state == CALL_IDLE);
-    if (WEIR_UNLIKELY(client->closing))
-        return WEIR_E_SHUTDOWN;
-    if (WEIR_UNLIKELY(call->handler == NULL || call->handler->on_end == NULL))
-        return weir_fail(-EINVAL, "a call needs a handler with on_end");
-    weir_engine_refresh_clock(client->engine);
-    struct weir_client_conn *cc = first_usable(&client->idle);
-    if (cc == NULL && client->stats.conns_now == client->cfg.conns_max)
-        cc = first_usable(&client->room);
-    call->timing = (struct weir_call_timing){ .start_ns = client->engine->now_ns };
-    call->status = 0;
-    call->err = 0;
-    call->answered = false;
-    /* Nobody overtakes the queue. */
-    if (WEIR_UNLIKELY(cc == NULL || client->waiting.count > 0)) {
-        int rc = wait_for_conn(client, call);
-        if (rc < 0)
-            return rc;
-        client->stats.calls++;
-        return 0;
-    }
-    int rc = weir_client_conn_send(cc, call);
-    if (WEIR_UNLIKELY(rc < 0))
-        return rc;
-    client->stats.calls++;
-    weir_client_offer(cc);
-    return 0;
-}
-
-void weir_call_cancel(struct weir_call *call)
-{
-    switch ((enum weir_call_state)call->state) {
-    case CALL_WAITING: {
-        struct weir_client *client = call->owner;
-        waiting_remove(client, call);
-        end_later(client, call, WEIR_E_CANCELLED);
-        break;
-    }
-    case CALL_IN_FLIGHT: {
-        struct weir_client_conn *cc = call->owner;
-        if (call->err == 0)
-            call->err = WEIR_E_CANCELLED;
-        cc->ending = true;
-        weir_list_remove(&cc->link);
-        weir_conn_close(cc->conn, WEIR_E_CLOSED, false);
-        break;
-    }
-    case CALL_IDLE:
-    case CALL_ENDED:
-        break; /* its end is on the way, or was */
-    }
+    uint64_t tenth = ns / 10;
+    return tenth == 0 ? ns : ns - tenth + weir_client_random(client) % (2 * tenth);
 }
 
 /* ---- Open and close ---------------------------------------------------------------------- */
-
-static int endpoint_parse(struct weir_client *client, const char *endpoint)
-{
-    struct weir_url url;
-    struct weir_slice text = { (const uint8_t *)endpoint, strlen(endpoint) };
-    if (strncmp(endpoint, "unix:", 5) == 0) {
-        client->host = WEIR_TEXT("localhost");
-        return weir_addr_unix(&client->addr, endpoint + 5);
-    }
-    int rc = weir_url_parse(&url, text);
-    if (rc < 0)
-        return rc;
-    if (url.scheme == WEIR_URL_HTTP_UNIX) {
-        char path[WEIR_URL_UNIX_PATH_BYTES_MAX + 1] = { 0 };
-        int64_t bytes = weir_url_percent_decode((uint8_t *)path, sizeof path - 1, url.host);
-        if (bytes < 0)
-            return (int)bytes;
-        client->host = WEIR_TEXT("localhost");
-        return weir_addr_unix(&client->addr, path);
-    }
-    if (url.scheme != WEIR_URL_HTTP)
-        return weir_fail(WEIR_E_UNSUPPORTED, "endpoint: only http is supported");
-    if (url.authority.len >= sizeof client->authority)
-        return weir_fail(WEIR_E_URL, "endpoint: the host name is too long");
-    memcpy(client->authority, url.authority.ptr, url.authority.len);
-    client->host = (struct weir_slice){ (const uint8_t *)client->authority, url.authority.len };
-    return weir_addr_resolve(&client->addr, url.host, url.port);
-}
 
 static void memory_open(struct weir_client *client)
 {
@@ -426,12 +144,110 @@ static void memory_open(struct weir_client *client)
                                                  .target_bytes_max = WEIR_HTTP1_HEAD_BYTES_MAX,
                                                  .fields_max = (uint16_t)cfg->fields_max,
                                                  .lenient = cfg->lenient };
+    client->endpoints = weir_arena_take(
+        arena, client->endpoints_count * sizeof(struct weir_endpoint), WEIR_CACHE_LINE);
     client->response.head.fields =
         weir_arena_take(arena, cfg->fields_max * sizeof(struct weir_http1_field), WEIR_CACHE_LINE);
     client->scratch_bytes = SCRATCH_BYTES;
     client->scratch = weir_arena_take(arena, SCRATCH_BYTES, WEIR_CACHE_LINE);
     weir_pool_open(&client->conns, arena, sizeof(struct weir_client_conn), cfg->conns_max);
     weir_arena_seal(arena);
+}
+
+static void policies_open(struct weir_client *client)
+{
+    const struct weir_client_config *cfg = &client->cfg;
+    weir_retry_budget_init(&client->budget, &cfg->retry, client->engine->now_ns);
+    client->outliers = (struct weir_outlier_set){ .endpoints = client->outlier,
+                                                  .count = client->endpoints_count,
+                                                  .failures = cfg->eject_failures,
+                                                  .eject_ns = cfg->eject_ns,
+                                                  .eject_max_ns = cfg->eject_max_ns };
+}
+
+static int text_copy(char *out, size_t capacity, const char *text, const char *field)
+{
+    if (text == NULL)
+        return 0;
+    if (text[0] == '\0' || strlen(text) >= capacity)
+        return weir_fail(-EINVAL, "%s is %zu bytes long, expected 1 to %zu", field, strlen(text),
+                         capacity - 1);
+    memcpy(out, text, strlen(text) + 1);
+    return 0;
+}
+
+static int texts_open(struct weir_client *client)
+{
+    struct weir_client_config *cfg = &client->cfg;
+    int rc = text_copy(client->health_target, sizeof client->health_target, cfg->health_target,
+                       "health_target");
+    if (rc == 0)
+        rc = text_copy(client->tls_name, sizeof client->tls_name, cfg->tls_name, "tls_name");
+    cfg->health_target = cfg->tls_name = NULL;
+    return rc;
+}
+
+/* What only some clients need: certificates for https, a resolver for names. */
+static int services_open(struct weir_client *client)
+{
+    bool secure = false, named = false;
+    int rc = 0;
+    for (uint32_t i = 0; i < client->endpoints_count; i++) {
+        secure |= client->endpoints[i].secure;
+        named |= client->endpoints[i].named;
+    }
+    if (secure && client->cfg.tls != NULL) {
+        if (weir_tls_side(client->cfg.tls) != WEIR_TLS_CLIENT)
+            return weir_fail(-EINVAL, "tls is a server's");
+        client->tls = weir_tls_get(client->cfg.tls);
+    } else if (secure) {
+        struct weir_tls_config tls;
+        weir_tls_config_init(&tls);
+        rc = weir_tls_open(&client->tls, &tls);
+    }
+    if (rc == 0 && named)
+        rc = weir_resolver_open(&client->resolver,
+                                &(struct weir_resolver_config){
+                                    .engine = client->engine, .servers = client->cfg.dns_servers });
+    return rc;
+}
+
+/* Nothing is in progress. @return 0, or the ring's error: then the memory is left as it is */
+static int release(struct weir_client *client)
+{
+    int rc = client->resolver == NULL ? 0 : weir_resolver_close(client->resolver);
+    if (rc < 0)
+        return rc;
+    if (client->tls != NULL)
+        weir_tls_put(client->tls);
+    struct weir_arena arena = client->arena;
+    weir_arena_close(&arena);
+    return 0;
+}
+
+/* Every health check would fail because of it, and be held against the servers. */
+static int health_check_target(struct weir_client *client)
+{
+    const char *text = client->health_target;
+    struct weir_call call = { .request = { .method = WEIR_TEXT("GET"),
+                                           .target = { (const uint8_t *)text, strlen(text) } } };
+    if (text[0] == '\0')
+        return 0;
+    if (text[0] == '/' &&
+        weir_client_write_head(client, weir_endpoint_authority(&client->endpoints[0]), &call,
+                               client->scratch, client->scratch_bytes) > 0)
+        return 0;
+    return weir_fail(-EINVAL, "health_target '%s': expected a path as it is sent", text);
+}
+
+static int endpoints_open(struct weir_client *client, const struct weir_client_config *cfg)
+{
+    int rc = texts_open(client);
+    for (uint32_t i = 0; rc == 0 && i < client->endpoints_count; i++)
+        rc = weir_endpoint_open(&client->endpoints[i], client, i, endpoint_text(cfg, i));
+    if (rc == 0)
+        rc = health_check_target(client);
+    return rc == 0 ? services_open(client) : rc;
 }
 
 int weir_client_open(struct weir_client **out, struct weir_engine *engine,
@@ -453,26 +269,54 @@ int weir_client_open(struct weir_client **out, struct weir_engine *engine,
     client->arena = arena;
     client->engine = engine;
     client->cfg = *cfg;
-    client->cfg.endpoint = NULL; /* the caller's memory; parsed below */
-    client->end_run.run = end_run;
-    client->retry_run.run = retry_run;
-    weir_list_init(&client->idle);
-    weir_list_init(&client->room);
-    weir_list_init(&client->all);
+    client->endpoints_count = endpoints_count(cfg);
+    client->cfg.endpoint = NULL; /* the caller's memory; taken over below */
+    client->cfg.endpoints = NULL;
+    client->end_run.run = weir_client_end_run;
+    client->retry_run.run = weir_client_retry_run;
+    weir_list_init(&client->draining);
     weir_list_init(&client->end_run.link);
     weir_list_init(&client->retry_run.link);
-    weir_timer_init(&client->memory_timer, on_memory_timer, client);
-    weir_timer_init(&client->waiting_timer, on_waiting_timer, client);
+    weir_timer_init(&client->memory_timer, weir_client_on_memory_timer, client);
+    if (cfg->seed == 0 && getrandom(&client->cfg.seed, sizeof client->cfg.seed, GRND_NONBLOCK) < 0)
+        client->cfg.seed = engine->now_ns; /* the system has just booted; jitter is all it is for */
     memory_open(client);
-    rc = endpoint_parse(client, cfg->endpoint);
+    policies_open(client);
+    if (cfg->endpoints != NULL)
+        client->cfg.endpoints_count = cfg->endpoints_count;
+    rc = endpoints_open(client, cfg);
     if (rc < 0) {
-        arena = client->arena;
-        weir_arena_close(&arena);
-        return rc;
+        int closed = release(client);
+        return closed < 0 ? closed : rc;
     }
     engine->owners++;
     *out = client;
     return 0;
+}
+
+/* Everything that is in progress is told to end. */
+static void end_all(struct weir_client *client)
+{
+    struct weir_call *call;
+    while ((call = weir_client_next(client, NULL)) != NULL)
+        weir_call_end_later(client, call, WEIR_E_SHUTDOWN);
+    while ((call = client->backoff.first) != NULL) {
+        weir_call_give_up_retry(call);
+        weir_call_end_later(client, call, WEIR_E_SHUTDOWN);
+    }
+    for (uint32_t i = 0; i < client->endpoints_count; i++) {
+        struct weir_list *all = &client->endpoints[i].all;
+        struct weir_list *next;
+        weir_endpoint_close(&client->endpoints[i]);
+        for (struct weir_list *n = all->next; n != all; n = next) {
+            struct weir_client_conn *cc = weir_container_of(n, struct weir_client_conn, all_link);
+            next = n->next;
+            if (cc->calls.count == 0 && !cc->connecting && !cc->draining)
+                weir_client_conn_retire(cc);
+            else
+                weir_client_conn_end(cc, WEIR_E_SHUTDOWN);
+        }
+    }
 }
 
 int weir_client_close(struct weir_client *client)
@@ -481,26 +325,20 @@ int weir_client_close(struct weir_client *client)
     int rc = 0;
     WEIR_ASSERT(engine->depth == 0);
     client->closing = true;
-    while (client->waiting.first != NULL)
-        waiting_fail_first(client, WEIR_E_SHUTDOWN, 0);
-    for (struct weir_list *n = client->all.next; n != &client->all; n = n->next) {
-        struct weir_client_conn *cc = weir_container_of(n, struct weir_client_conn, all_link);
-        cc->ending = true;
-        weir_conn_close(cc->conn, WEIR_E_SHUTDOWN, false);
-    }
-    while (rc == 0 && (client->stats.conns_now > 0 || client->ended.count > 0))
+    end_all(client);
+    while (rc == 0 &&
+           (client->stats.conns_now > 0 || client->ended.count > 0 || client->given_up > 0))
         rc = weir_engine_run_once(engine, UINT64_MAX);
-    weir_timer_cancel(&client->waiting_timer);
     weir_timer_cancel(&client->memory_timer);
     if (rc < 0)
         return rc; /* the kernel may still write into what hangs on it: it is left as it is */
     weir_list_remove(&client->end_run.link);
     weir_list_remove(&client->retry_run.link);
     engine->owners--;
-    struct weir_arena arena = client->arena;
-    weir_arena_close(&arena);
-    return rc;
+    return release(client);
 }
+
+/* ---- Statistics -------------------------------------------------------------------------- */
 
 void weir_client_stats(const struct weir_client *client, struct weir_client_stats *out)
 {
@@ -508,5 +346,32 @@ void weir_client_stats(const struct weir_client *client, struct weir_client_stat
     stats.size = out->size;
     stats.waiting_now = client->waiting.count;
     stats.in_flight_now = client->in_flight_count;
+    stats.connecting_now = client->connecting_count;
+    for (uint32_t i = 0; i < client->endpoints_count; i++) {
+        const struct weir_endpoint *endpoint = &client->endpoints[i];
+        for (const struct weir_list *n = endpoint->idle.next; n != &endpoint->idle; n = n->next)
+            stats.idle_now++;
+        stats.ejected_now += !weir_endpoint_fit(endpoint);
+        stats.ejections += endpoint->ejections;
+    }
+    weir_fill_sized(out, out->size, &stats, sizeof stats);
+}
+
+void weir_client_endpoint_stats(const struct weir_client *client, uint32_t index,
+                                struct weir_endpoint_stats *out)
+{
+    WEIR_ASSERT(index < client->endpoints_count);
+    const struct weir_endpoint *endpoint = &client->endpoints[index];
+    struct weir_endpoint_stats stats = {
+        .size = out->size,
+        .conns_now = endpoint->conns_count,
+        .in_flight_now = endpoint->in_flight_count,
+        .addresses_now = endpoint->addrs_count,
+        .sent = endpoint->sent,
+        .failures = endpoint->failures,
+        .ejections = endpoint->ejections,
+        .ejected = !weir_endpoint_fit(endpoint),
+        .healthy = !endpoint->unhealthy,
+    };
     weir_fill_sized(out, out->size, &stats, sizeof stats);
 }

@@ -210,10 +210,10 @@ static struct weir_http1_response_spec spec_of(struct weir_exchange *x,
 
 static int answerable(const struct weir_exchange *x, const struct weir_response *r)
 {
-    if (x->finished || x->begun)
-        return -EALREADY;
     if (!weir_conn_usable(x->session->conn))
         return -EPIPE;
+    if (x->finished || x->begun)
+        return -EALREADY;
     if (r->status < 200 || r->status > 599)
         return weir_fail(-EINVAL, "status is %u; it must be 200 ... 599", r->status);
     return 0;

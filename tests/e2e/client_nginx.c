@@ -313,6 +313,7 @@ static void client_open(struct peer *peer, uint32_t conns_max, uint32_t pipeline
 {
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
+    cfg.conns_min = 0;
     cfg.endpoint = peer->nginx.endpoint;
     cfg.conns_max = conns_max;
     cfg.pipeline_max = pipeline_max;

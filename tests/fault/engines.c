@@ -166,6 +166,7 @@ static void *node_main(void *arg)
     node_open(node);
     meet(); /* all are open */
     weir_client_config_init(&cfg);
+    cfg.conns_min = 0;
     cfg.endpoint = next_of(node)->endpoint;
     cfg.head_bytes_max = 4096;
     CHECK(weir_client_open(&node_client, node->engine, &cfg) == 0);

@@ -206,6 +206,7 @@ static int open_all(struct opened *o)
     static const struct weir_server_handler handler = { .on_request = on_request };
     struct weir_client_config client_cfg;
     weir_client_config_init(&client_cfg);
+    client_cfg.conns_min = 0;
     client_cfg.endpoint = endpoint;
     /* Not NULL, so that it shows whether a failed open sets it. */
     *o = (struct opened){ (void *)o, (void *)o, (void *)o };

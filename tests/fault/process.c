@@ -332,6 +332,7 @@ static void test_number_of_a_held_socket(void **state)
     struct weir_client *client;
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
+    cfg.conns_min = 0;
     cfg.endpoint = rig.endpoint;
     cfg.connect_timeout_ns = 300 * MS;
     assert_int_equal(weir_client_open(&client, rig.engine, &cfg), 0);

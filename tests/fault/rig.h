@@ -548,6 +548,7 @@ static inline struct weir_client *client_open(struct weir_engine *engine, uint32
     struct weir_client *client;
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
+    cfg.conns_min = 0;
     cfg.endpoint = rig.endpoint;
     cfg.head_bytes_max = 4096; /* the smallest block of stash memory holds it */
     cfg.conns_max = conns_max;

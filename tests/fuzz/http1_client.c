@@ -160,6 +160,7 @@ static struct weir_client_config client_config(const uint8_t *choice)
     static const uint32_t pipelines[] = { 1, 2, 4, 1 };
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
+    cfg.conns_min = 0;
     cfg.conns_max = (choice[0] & 16) != 0 ? 2 : 1;
     cfg.pipeline_max = pipelines[choice[0] / 4 % 4];
     cfg.waiting_max = CALLS_MAX;

@@ -38,6 +38,7 @@ static void exchange_calm(struct sim_run *run, uint32_t id)
     *x = (struct sim_exchange){ .id = id };
     x->plan = (struct sim_plan){
         .method = post ? WEIR_TEXT("POST") : WEIR_TEXT("GET"),
+        .idempotent = !post,
         .ask_bytes = post ? 700 * (id + 1) : 0,
         .answer_bytes = 900 * (id + 1),
         .status = 200,
@@ -59,6 +60,7 @@ static void calm(struct sim_run *run)
                               .exchanges_count = 12,
                               .body_bytes_max = SIM_BODY_MAX,
                               .dialers_count = 3,
+                              .endpoints_count = 1,
                               .drain = true,
                               .drain_ns = UINT64_MAX };
     for (int i = 0; i < 2; i++) {
@@ -73,6 +75,8 @@ static void calm(struct sim_run *run)
     c->server.backlog = SIM_BACKLOG_MAX;
     c->server.pipeline_max = 2;
     weir_client_config_init(&c->client);
+    c->client.seed = 1;
+    c->client.conns_min = 0;
     c->client.conns_max = 3;
     for (uint32_t i = 0; i < c->exchanges_count; i++)
         exchange_calm(run, i);

@@ -85,8 +85,9 @@ static bool visit_start(struct sim_visit *v)
     if (rc == 0)
         return true;
     v->x->started = false;
-    SIM_CHECK(rc == -ENOBUFS || (rc == WEIR_E_QUEUE_FULL && !run->config.strict),
-              "exchange %u cannot be sent: %s", v->x->id, weir_err_name(rc));
+    bool full = rc == WEIR_E_QUEUE_FULL || rc == WEIR_E_OVERLOAD;
+    SIM_CHECK(rc == -ENOBUFS || (full && !run->config.strict), "exchange %u cannot be sent: %s",
+              v->x->id, weir_err_name(rc));
     v->start_ns = run->world->now_ns + SIM_MS;
     sim_wake_at(run->world, v->start_ns);
     return false;

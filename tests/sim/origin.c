@@ -32,14 +32,44 @@ static bool answer_badly(struct sim_origin *o, struct sim_origin_conn *c, struct
     }
 }
 
+/* Not now, perhaps later. */
+static void refuse(struct sim_origin *o, struct sim_origin_conn *c, struct sim_exchange *x)
+{
+    struct sim_world *world = o->run->world;
+    uint32_t bytes = sim_method_is(&x->plan, "HEAD") ? 0 : (uint32_t)sim_below(world, 2000);
+    x->refused++;
+    x->ended++;
+    sim_text_print(&c->out, "HTTP/1.1 503 Not Now\r\n");
+    if (sim_below(world, 8) == 0)
+        sim_text_print(&c->out, "Retry-After: %u\r\n", (unsigned)sim_below(world, 3));
+    if (sim_below(world, 4) == 0) {
+        sim_text_print(&c->out, "Connection: close\r\n");
+        c->closing = true;
+    }
+    sim_text_print(&c->out, "Content-Length: %u\r\n\r\n", bytes);
+    sim_text_add(&c->out, sim_content(o->run, x->id, SIM_ANSWER), bytes);
+}
+
+static void health_answer(struct sim_origin *o, struct sim_origin_conn *c)
+{
+    bool well = sim_below(o->run->world, 4) != 0;
+    sim_text_print(&c->out, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n",
+                   well ? "200 OK" : "500 Not Well");
+}
+
 static void answer(struct sim_origin *o, struct sim_origin_conn *c, struct sim_exchange *x)
 {
     struct sim_world *world = o->run->world;
     const struct sim_plan *p = &x->plan;
     struct weir_slice body = { sim_content(o->run, x->id, SIM_ANSWER), p->answer_bytes };
+    if (x->refused < p->refusals) {
+        refuse(o, c, x);
+        return;
+    }
     if (answer_badly(o, c, x))
         return;
-    x->answered = x->ended = true;
+    x->answered = true;
+    x->ended++;
     for (uint64_t i = sim_below(world, 4) == 0 ? sim_below(world, 4) : 0; i > 0; i--)
         sim_text_print(&c->out, "HTTP/1.1 10%c Wait\r\n\r\n", sim_below(world, 2) ? '0' : '3');
     sim_text_print(&c->out, "HTTP/1.1 %u %s\r\n", p->status, sim_below(world, 2) ? "OK" : "");
@@ -82,15 +112,23 @@ static void requests_take(struct sim_origin *o, struct sim_origin_conn *c)
         SIM_CHECK(taken != SIM_TAKEN_WRONG, "descriptor %d got what is no request", c->fd);
         if (taken == SIM_TAKEN_NONE)
             return;
+        c->requests++;
+        if (run->config.health && weir_slice_eq(m.target, WEIR_TEXT(SIM_HEALTH_TARGET))) {
+            health_answer(o, c);
+            continue;
+        }
         int id = sim_target_id(m.target);
         SIM_CHECK(id >= 0 && (uint32_t)id < run->config.exchanges_count,
                   "a request that nobody sent");
         struct sim_exchange *x = &run->exchanges[id];
-        SIM_CHECK(x->started && !x->asked, "request %d was sent twice, or never", id);
+        SIM_CHECK(x->started, "request %d was never sent", id);
+        SIM_CHECK(x->asked == 0 || x->plan.idempotent, "request %d was sent twice", id);
+        SIM_CHECK(x->asked < run->config.client.retry.attempts_max + SIM_REPLAYS_MAX,
+                  "request %d was sent %u times before", id, x->asked);
         SIM_CHECK(weir_slice_eq(m.method, x->plan.method), "request %d has another method", id);
         SIM_CHECK(m.body.len == x->plan.ask_bytes && sim_content_is(run, x, SIM_ASK, 0, m.body),
                   "request %d has a wrong body", id);
-        x->asked = true;
+        x->asked++;
         sim_trace(run->world, "request", id, 0, 0);
         answer(o, c, x);
     }
@@ -152,10 +190,23 @@ static bool conn_write(struct sim_origin *o, struct sim_origin_conn *c)
     return true;
 }
 
+/* It is unused, as far as can be seen from here. */
+static void close_unused(struct sim_origin *o, struct sim_origin_conn *c)
+{
+    if (!o->run->config.closes_unused || c->requests == 0 || c->closing || c->read_end ||
+        sim_text_rest(&c->in).len > 0 || sim_text_rest(&c->out).len > 0 ||
+        sim_below(o->run->world, 20) != 0)
+        return;
+    c->closing = true;
+    /* A reset may overtake the last answer. */
+    c->reset = !o->run->config.strict && sim_below(o->run->world, 4) == 0;
+}
+
 static bool conn_step(struct sim_origin *o, struct sim_origin_conn *c)
 {
     if (conn_rests(o, c))
         return false;
+    close_unused(o, c);
     bool moved = conn_read(o, c);
     moved |= conn_write(o, c);
     bool written = c->shut || sim_text_rest(&c->out).len == 0;

@@ -14,6 +14,7 @@ struct sim_origin_conn {
     int fd; /* -1: free */
     struct sim_text in, out;
     uint64_t next_ns;    /* rests until then */
+    uint64_t requests;   /* taken */
     uint32_t slow;       /* one in so many steps rests */
     bool mute;           /* answers nothing any more */
     bool closing;        /* ends when all is written */

@@ -132,12 +132,43 @@ static void client_draw(struct sim_run *run, struct weir_client_config *cfg)
     struct sim_world *w = run->world;
     bool timeouts = run->config.timeouts;
     weir_client_config_init(cfg);
+    cfg->seed = sim_random(w) | 1;
+    cfg->conns_min = one_in(w, 3) ? (uint32_t)sim_between(w, 1, 3) : 0;
     cfg->conns_max = (uint32_t)sim_between(w, 1, 8);
+    cfg->endpoint_conns_max = one_in(w, 4) ? (uint32_t)sim_between(w, 1, 4) : 0;
     cfg->pipeline_max = one_in(w, 2) ? 1 : (uint32_t)sim_between(w, 1, 8);
     cfg->waiting_max = run->config.strict || one_in(w, 2) ? 1000 : (uint32_t)sim_between(w, 1, 8);
     cfg->head_bytes_max = 4096;
     cfg->connect_timeout_ns = timeouts ? sim_between(w, 1, 500) * SIM_MS : 0;
-    cfg->idle_timeout_ns = timeouts ? sim_between(w, 1, 500) * SIM_MS : 0;
+    /* What closes connections that are unused disturbs nobody. */
+    cfg->idle_timeout_ns = timeouts || one_in(w, 4) ? sim_between(w, 1, 500) * SIM_MS : 0;
+    cfg->age_max_ns = one_in(w, 4) ? sim_between(w, 1, 500) * SIM_MS : 0;
+    cfg->drain_bytes_max = one_in(w, 3) ? sim_below(w, 3000) : 65536;
+    if (run->config.strict)
+        return;
+    cfg->waiting_timeout_ns = one_in(w, 6) ? sim_between(w, 1, 500) * SIM_MS : 0;
+    cfg->pending_max = one_in(w, 8) ? (uint32_t)sim_between(w, 1, 12) : 0;
+}
+
+/* When it sends again, and to whom. In a strict run as often as it takes. */
+static void client_policies_draw(struct sim_run *run, struct weir_client_config *cfg)
+{
+    struct sim_world *w = run->world;
+    bool strict = run->config.strict;
+    cfg->retry.attempts_max = one_in(w, 2) ? 1 : (uint32_t)sim_between(w, 2, 4);
+    cfg->retry.backoff_ns = sim_between(w, 1, 20) * SIM_MS;
+    cfg->retry.backoff_max_ns = cfg->retry.backoff_ns * sim_between(w, 1, 8);
+    cfg->retry.budget_percent = strict ? 100 : (uint32_t)sim_below(w, 101);
+    cfg->retry.budget_min = strict ? 1000 : (uint32_t)sim_below(w, 10);
+    cfg->retry.no_replay = !strict && one_in(w, 6);
+    cfg->eject_failures = (uint32_t)sim_below(w, 4);
+    cfg->eject_ns = sim_between(w, 1, 200) * SIM_MS;
+    cfg->eject_max_ns = cfg->eject_ns * sim_between(w, 1, 8);
+    if (!run->config.health)
+        return;
+    cfg->health_target = SIM_HEALTH_TARGET;
+    cfg->health_interval_ns = sim_between(w, 2, 300) * SIM_MS;
+    cfg->health_timeout_ns = sim_between(w, 1, 300) * SIM_MS;
 }
 
 static void faults_draw(struct sim_run *run)
@@ -199,6 +230,33 @@ static void answer_draw(struct sim_run *run, struct sim_plan *p)
     p->close = one_in(w, 12);
 }
 
+/* What it takes besides a request and an answer: for the client alone. */
+static void asking_draw(struct sim_run *run, struct sim_plan *p)
+{
+    struct sim_world *w = run->world;
+    const struct sim_config *c = &run->config;
+    bool post = sim_method_is(p, "POST");
+    p->upload = p->method.ptr[0] == 'P' && one_in(w, 3) ? (enum sim_upload)sim_between(w, 1, 2)
+                                                        : SIM_UPLOAD_WHOLE;
+    p->rewinds = one_in(w, 2);
+    p->idempotent = !post || one_in(w, 4);
+    p->stops = one_in(w, 4);
+    if (c->closes_unused && c->strict)
+        p->idempotent = p->rewinds = true; /* whatever is broken is sent again */
+    bool again = p->idempotent && (p->rewinds || p->upload == SIM_UPLOAD_WHOLE);
+    /* An answer that is not wanted may take its connection with it, and others' answers. */
+    bool alone = !c->strict || c->client.pipeline_max == 1;
+    if (c->scene == SIM_SCENE_ORIGIN && again && alone && one_in(w, 4))
+        p->refusals = (uint32_t)sim_between(w, 1, 3);
+    if (c->strict)
+        p->refusals = (uint32_t)weir_min_u64(p->refusals, c->client.retry.attempts_max - 1);
+    if (c->strict)
+        return;
+    p->source_fails = p->upload != SIM_UPLOAD_WHOLE && one_in(w, 8);
+    if (one_in(w, 16))
+        p->give_up = one_in(w, 2) ? SIM_GIVE_UP_IN_HEAD : SIM_GIVE_UP_IN_BODY;
+}
+
 static void exchange_draw(struct sim_run *run, struct sim_exchange *x)
 {
     static const char *const methods[] = { "GET", "GET", "POST", "POST", "PUT", "HEAD" };
@@ -213,6 +271,7 @@ static void exchange_draw(struct sim_run *run, struct sim_exchange *x)
     if (one_in(w, 3))
         p->pad_bytes = (uint32_t)sim_below(w, run->config.server.head_bytes_max - 300);
     p->start_ns = one_in(w, 2) ? 0 : sim_below(w, 1ull << sim_below(w, 28));
+    asking_draw(run, p);
     if (run->config.strict)
         return;
     if (one_in(w, 10))
@@ -240,10 +299,16 @@ void sim_plan_make(struct sim_run *run, enum sim_scene scene)
     c->one_engine = one_in(w, 4);
     c->dialer_resets_per_million = c->strict ? 0 : SIM_CERTAIN / 5;
     c->dialers_count = (uint32_t)sim_between(w, 1, 6);
+    bool origin = c->scene == SIM_SCENE_ORIGIN;
+    c->endpoints_count =
+        origin && one_in(w, 2) ? (uint32_t)sim_between(w, 1, SIM_ENDPOINTS_MAX) : 1;
+    c->closes_unused = origin && one_in(w, 3);
+    c->health = origin && one_in(w, 4);
     for (int i = 0; i < 2; i++)
         engine_draw(run, &c->engine[i]);
     server_draw(run, &c->server);
     client_draw(run, &c->client);
+    client_policies_draw(run, &c->client);
     c->server.head_bytes_max =
         (uint32_t)weir_min_u64(c->server.head_bytes_max, c->engine[1].stash_block_bytes);
     /* Room for one of the server's connections beside the listener and all of the client's. */
@@ -254,6 +319,9 @@ void sim_plan_make(struct sim_run *run, enum sim_scene scene)
      * is finds none. Only a time limit ends that. */
     if (c->server.pipeline_max > 1 && !c->timeouts)
         c->engine[1].send_bytes_max = SIM_EXCHANGES_MAX * (SIM_BODY_MAX + 65536ull);
+    /* So may bodies that are made while others wait for room, where both sides share it. */
+    if (c->one_engine)
+        c->engine[1].send_bytes_max = weir_max_u64(c->engine[1].send_bytes_max, 16u << 20);
     faults_draw(run);
     for (uint32_t i = 0; i < c->exchanges_count; i++) {
         run->exchanges[i] = (struct sim_exchange){ .id = i };

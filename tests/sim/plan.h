@@ -12,7 +12,11 @@
 #include <weir/weir.h>
 
 #define SIM_EXCHANGES_MAX 48
-#define SIM_BODY_MAX      (640u << 10)
+#define SIM_ENDPOINTS_MAX 3
+#define SIM_HEALTH_TARGET "/health"
+/* Times a call may meet a connection that was closed, and is sent again for that. */
+#define SIM_REPLAYS_MAX 8
+#define SIM_BODY_MAX    (640u << 10)
 
 enum sim_answer {
     SIM_ANSWER_COPY,   /* one piece, copied */
@@ -24,9 +28,26 @@ enum sim_answer {
     SIM_ANSWER_NEVER
 };
 
+/* How a request's body is given to the client. */
+enum sim_upload {
+    SIM_UPLOAD_WHOLE,
+    SIM_UPLOAD_LENGTH, /* made while it is sent, its length known before */
+    SIM_UPLOAD_CHUNKS  /* not known */
+};
+
+/* Where a call is given up besides at a time. */
+enum sim_give_up { SIM_GIVE_UP_NOWHERE, SIM_GIVE_UP_IN_HEAD, SIM_GIVE_UP_IN_BODY };
+
 struct sim_plan {
     struct weir_slice method;
+    bool idempotent;    /* the client may send it twice */
     uint32_t ask_bytes; /* body of the request */
+    enum sim_upload upload;
+    bool rewinds;      /* a body that is made can be made again */
+    bool source_fails; /* or breaks off in the middle */
+    bool stops;        /* whoever asks wants no more of the answer, for a while, again and again */
+    enum sim_give_up give_up;
+    uint32_t refusals; /* times it is answered 503 before it is answered */
     uint32_t answer_bytes;
     uint16_t status;
     enum sim_answer how;
@@ -48,7 +69,9 @@ struct sim_exchange {
     bool started, done;
     int err;
     /* the answering side */
-    bool asked, answered, ended;
+    uint32_t asked, ended; /* times */
+    uint32_t refused;
+    bool answered;
     int end_err;
 };
 
@@ -69,6 +92,9 @@ struct sim_config {
     uint32_t dialers_count;
     uint32_t dialer_resets_per_million;
     uint32_t hold_per_million;
+    uint32_t endpoints_count; /* scripted servers of the one service */
+    bool closes_unused;       /* these close connections that are unused, unannounced */
+    bool health;              /* and are asked how they are */
     bool timeouts;
     bool one_engine;                     /* client and server share one */
     bool end_early;                      /* server and client are closed in the middle */

@@ -17,7 +17,7 @@ struct scene {
     struct sim_run run;
     struct sim_caller caller;
     struct sim_site site;
-    struct sim_origin origin;
+    struct sim_origin origins[SIM_ENDPOINTS_MAX];
     struct sim_office office;
     struct sim_dialer dialers[SIM_EXCHANGES_MAX];
 };
@@ -48,7 +48,8 @@ static void scene_open(struct scene *s)
 {
     struct sim_run *run = &s->run;
     enum sim_scene kind = run->config.scene;
-    char endpoint[80];
+    char text[80];
+    const char *endpoints[SIM_ENDPOINTS_MAX] = { text };
     run->config.one_engine &= kind == SIM_SCENE_WEIR;
     if (kind != SIM_SCENE_DIALER && !run->config.one_engine)
         engine_open(run, 0);
@@ -58,16 +59,19 @@ static void scene_open(struct scene *s)
     }
     switch (kind) {
     case SIM_SCENE_WEIR:
-        snprintf(endpoint, sizeof endpoint, "http://%s", weir_server_address(s->site.server));
-        sim_caller_open(&s->caller, run, endpoint);
+        snprintf(text, sizeof text, "http://%s", weir_server_address(s->site.server));
+        sim_caller_open(&s->caller, run, endpoints);
         break;
     case SIM_SCENE_DIALER:
         for (uint32_t i = 0; i < run->config.dialers_count; i++)
             sim_dialer_open(&s->dialers[i], run, i, port_of(s->site.server));
         break;
     case SIM_SCENE_ORIGIN:
-        sim_origin_open(&s->origin, run);
-        sim_caller_open(&s->caller, run, s->origin.endpoint);
+        for (uint32_t i = 0; i < run->config.endpoints_count; i++) {
+            sim_origin_open(&s->origins[i], run);
+            endpoints[i] = s->origins[i].endpoint;
+        }
+        sim_caller_open(&s->caller, run, endpoints);
         break;
     default:
         sim_office_open(&s->office, run);
@@ -215,8 +219,8 @@ static void scene_close(struct scene *s)
         sim_office_close(&s->office);
     for (uint32_t i = 0; kind == SIM_SCENE_DIALER && i < run->config.dialers_count; i++)
         sim_dialer_close(&s->dialers[i]);
-    if (kind == SIM_SCENE_ORIGIN)
-        sim_origin_close(&s->origin);
+    for (uint32_t i = 0; kind == SIM_SCENE_ORIGIN && i < run->config.endpoints_count; i++)
+        sim_origin_close(&s->origins[i]);
     if (server && !server_first)
         sim_site_close(&s->site);
     engine_close(run, 0);

@@ -136,7 +136,8 @@ static void answer(struct sim_served *s)
         s->x->answered = true;
     }
     s->retry = rc == -ENOBUFS;
-    SIM_CHECK(rc >= 0 || rc == -ENOBUFS || (rc == -EPIPE && !s->site->run->config.strict),
+    bool gone = rc == -EPIPE || rc == -EALREADY; /* the end is known, and not told yet */
+    SIM_CHECK(rc >= 0 || rc == -ENOBUFS || (gone && !s->site->run->config.strict),
               "exchange %u cannot be answered: %s, %s", s->x->id, weir_err_name(rc),
               weir_error_text());
 }
@@ -175,12 +176,14 @@ static void on_request(struct weir_exchange *exchange, void *ctx)
     struct sim_run *run = site->run;
     int id = sim_target_id(weir_exchange_path(exchange));
     SIM_CHECK(id >= 0 && (uint32_t)id < run->config.exchanges_count, "a request that nobody sent");
-    struct sim_served *s = &site->served[id];
     struct sim_exchange *x = &run->exchanges[id];
-    SIM_CHECK(!x->asked, "request %d was served twice", id);
+    SIM_CHECK(x->asked == 0 || (x->plan.idempotent && run->config.scene == SIM_SCENE_WEIR),
+              "request %d was served twice", id);
+    SIM_CHECK(x->asked < SIM_SERVED_MAX, "request %d was served %u times before", id, x->asked);
+    struct sim_served *s = &site->served[id][x->asked];
     SIM_CHECK(x->started, "request %d was served before it was sent", id);
     request_check(x, exchange);
-    x->asked = true;
+    x->asked++;
     site->now_count++;
     *s = (struct sim_served){ .site = site, .x = x, .exchange = exchange };
     weir_timer_init(&s->timer, on_due, s);
@@ -228,11 +231,11 @@ static void on_end(struct weir_exchange *exchange, int err, void *ctx)
     struct sim_served *s = weir_exchange_user(exchange);
     struct sim_site *site = ctx;
     struct sim_exchange *x = s->x;
-    SIM_CHECK(s->exchange == exchange && !x->ended, "exchange %u ends twice", x->id);
+    SIM_CHECK(s->exchange == exchange && x->ended < x->asked, "exchange %u ends twice", x->id);
     SIM_CHECK(err != 0 || x->answered, "exchange %u ended well without an answer", x->id);
     SIM_CHECK(err == 0 || !site->run->config.strict, "serving exchange %u ended with %s", x->id,
               weir_err_name(err));
-    x->ended = true;
+    x->ended++;
     x->end_err = err;
     s->exchange = NULL;
     s->given = true;
@@ -303,7 +306,10 @@ void sim_site_close(struct sim_site *site)
     SIM_CHECK(site->now_count == 0, "%u exchanges outlive their server", site->now_count);
     (void)sim_holds_step(&site->holds, true);
     for (uint32_t i = 0; i < site->run->config.exchanges_count; i++) {
-        SIM_CHECK(site->served[i].pieces_out == 0, "a piece of exchange %u was never freed", i);
-        free(site->served[i].memory);
+        for (uint32_t k = 0; k < SIM_SERVED_MAX; k++) {
+            const struct sim_served *s = &site->served[i][k];
+            SIM_CHECK(s->pieces_out == 0, "a piece of exchange %u was never freed", i);
+            free(s->memory);
+        }
     }
 }

@@ -6,6 +6,8 @@
 #include "holds.h"
 
 #define SIM_PIECES_MAX 4
+/* Times one request is served: sent again for its status, or for its connection's end. */
+#define SIM_SERVED_MAX (4 + SIM_REPLAYS_MAX)
 
 struct sim_served;
 
@@ -36,7 +38,7 @@ struct sim_site {
     struct weir_engine *engine;
     struct weir_server *server;
     struct sim_holds holds;
-    struct sim_served served[SIM_EXCHANGES_MAX];
+    struct sim_served served[SIM_EXCHANGES_MAX][SIM_SERVED_MAX];
     uint32_t now_count; /* exchanges in progress */
     bool draining, drained;
 };

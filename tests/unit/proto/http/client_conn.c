@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One connection of a client: what goes out, and what a server may say to it, right or wrong. */
-#include "unit/proto/http/rig.h"
+#include "proto/http/client_impl.h"
 
-#define OK_TEXT(len, body) "HTTP/1.1 200 OK\r\nContent-Length: " len "\r\n\r\n" body
+#include "unit/proto/http/client_rig.h"
 
 static struct rig_call call, other;
 
@@ -351,28 +351,31 @@ static void send_again(struct rig_call *rc)
         rig_send(rc);
 }
 
-/* The second of two answers for one request must not become the answer to the next. */
+/* The second of two answers for one request must not become the answer to the next, which had not
+ * been given out then and goes out on another connection. */
 static void test_two_answers(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
-        struct rig_peer *p = ask("GET");
+        struct rig_peer *p = ask("POST");
+        struct rig_call *next = i == 0 ? &call : &other;
         if (i == 0)
             call.on_end = send_again; /* on this connection, from inside the first one's end */
         else
             rig_get(&other, &rig, "/waits"); /* goes out when the first one's answer is complete */
         rig_text(&rig, p, OK_TEXT("1", "a") OK_TEXT("1", "b"));
-        if (i == 0) {
-            RIG_UNTIL(&rig, call.ended == 2);
-            assert_int_equal(call.err, WEIR_E_CLOSED);
-            assert_int_equal(call.heads, 0);
-        } else {
+        if (i == 1)
             rig_expect_answer(&call, 200, "a");
-            rig_expect_err(&other, WEIR_E_CLOSED);
-            assert_int_equal(other.heads, 0);
-        }
+        struct rig_peer *q = rig_accept_request(&rig);
+        rig_expect_end(&rig, p);
+        assert_int_equal(next->heads, 0);
+        rig_text(&rig, q, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nc");
+        RIG_UNTIL(&rig, next->ended == next->sent && next->sent == 2 - i);
+        rig_expect_answer(next, 200, "c");
+        assert_true(next->call.timing.replayed);
         RIG_UNTIL(&rig, rig_client_stats(&rig).conns_now == 0);
         rig_hang_up(p);
+        rig_hang_up(q);
     }
 }
 
@@ -445,7 +448,7 @@ static void test_early_answer_cancelled(void **state)
 /* ---- Pipelined --------------------------------------------------------------------------- */
 
 /* One connection with three requests on it. */
-static struct rig_peer *pipeline(struct rig_call calls[3])
+static struct rig_peer *pipeline(struct rig_call calls[3], const char *method)
 {
     rig.client_cfg.pipeline_max = 3;
     if (rig.client == NULL) {
@@ -453,17 +456,20 @@ static struct rig_peer *pipeline(struct rig_call calls[3])
         rig_listen(&rig, 16);
         rig_open_client(&rig);
     }
-    for (unsigned i = 0; i < 3; i++)
-        rig_get(&calls[i], &rig, "/");
+    for (unsigned i = 0; i < 3; i++) {
+        rig_call_init(&calls[i], &rig, method, "/");
+        rig_send(&calls[i]);
+    }
     struct rig_peer *p = rig_accept(&rig);
     rig_expect_requests(&rig, p, 3);
     return p;
 }
 
+/* What is not idempotent is not sent again: it ends. */
 static void pipeline_breaks(const char *text, bool half_close, const int errs[3])
 {
     struct rig_call calls[3];
-    struct rig_peer *p = pipeline(calls);
+    struct rig_peer *p = pipeline(calls, "POST");
     rig_text(&rig, p, text);
     if (half_close)
         rig_half_close(p);
@@ -489,6 +495,24 @@ static void test_pipeline_breaks(void **state)
     pipeline_breaks("", true, (const int[]){ WEIR_E_CLOSED, WEIR_E_CLOSED, WEIR_E_CLOSED });
 }
 
+/* What is idempotent goes out again, but for the one that was being answered. */
+static void test_pipeline_goes_on_elsewhere(void **state)
+{
+    (void)state;
+    struct rig_call calls[3];
+    struct rig_peer *p = pipeline(calls, "GET");
+    rig_text(&rig, p, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    rig_expect_answer(&calls[0], 200, "");
+    struct rig_peer *q = rig_accept(&rig);
+    rig_expect_requests(&rig, q, 2);
+    rig_write_alone(&rig, q, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", 42);
+    rig_half_close(q);
+    rig_expect_err(&calls[1], WEIR_E_TRUNCATED);
+    q = rig_accept_request(&rig);
+    rig_answer(&rig, q, &calls[2], OK_TEXT("1", "x"));
+    assert_int_equal(rig_client_stats(&rig).replays, 3);
+}
+
 static struct rig_call *siblings;
 
 static void cancel_siblings(struct rig_call *rc)
@@ -505,7 +529,7 @@ static void test_cancel_siblings_from_on_end(void **state)
 {
     (void)state;
     struct rig_call calls[3];
-    struct rig_peer *p = pipeline(calls);
+    struct rig_peer *p = pipeline(calls, "GET");
     siblings = calls;
     calls[0].on_end = cancel_siblings;
     rig_half_close(p);
@@ -518,6 +542,198 @@ static void test_cancel_siblings_from_on_end(void **state)
     for (unsigned i = 1; i < 3; i++)
         assert_true(calls[i].err == WEIR_E_CLOSED || calls[i].err == WEIR_E_CANCELLED);
     rig_buf_free(&calls[0].body);
+}
+
+/* ---- Given up ---------------------------------------------------------------------------- */
+
+#define CHUNKED_HEAD "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define TEN          "0123456789"
+
+/* A call is cancelled behind `before`; then comes the rest. */
+struct given_up {
+    const char *method, *before, *rest;
+    enum { KEPT, CLOSED_AT_ONCE, CLOSED } end;
+};
+
+/* With drain_bytes_max = 20. */
+static const struct given_up given_ups[] = {
+    { "GET", "", OK_TEXT("3", "abc"), KEPT },
+    { "GET", "HTTP/1.1 200", " OK\r\nContent-Length: 3\r\n\r\nabc", KEPT },
+    { "GET", "HTTP/1.1 100 \r\n\r\n", "HTTP/1.1 103 \r\n\r\n" OK_TEXT("20", TEN TEN), KEPT },
+    { "HEAD", "", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", KEPT },
+    { "GET", "", "HTTP/1.1 204 \r\n\r\n", KEPT },
+    { "GET", OK_TEXT("21", "x"), TEN TEN, KEPT },
+    { "GET", CHUNKED_HEAD "a\r\n" TEN, "\r\na\r\n" TEN "\r\na\r\n" TEN "\r\n0\r\n\r\n", KEPT },
+    { "GET", CHUNKED_HEAD "a\r\n" TEN "\r\n", "a\r\n" TEN "\r\na\r\n" TEN "\r\n1\r\nx", CLOSED },
+    { "GET", OK_TEXT("22", "x"), "", CLOSED_AT_ONCE },
+    { "GET", "", "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n", CLOSED },
+    { "GET", "HTTP/1.1 200 OK\r\n\r\nx", "", CLOSED_AT_ONCE },
+    { "GET", "", "HTTP/1.1 200 OK\r\n\r\n", CLOSED },
+    { "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nx", "",
+      CLOSED_AT_ONCE },
+    { "GET", "", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", CLOSED },
+    { "GET", "", "what", CLOSED },
+    { "GET", "", OK_TEXT("1", "x") OK_TEXT("1", "y"), CLOSED },
+};
+
+static void test_given_up(void **state)
+{
+    (void)state;
+    struct rig_peer *p = NULL;
+    unsigned drained = 0;
+    rig.client_cfg.drain_bytes_max = 20;
+    rig_open_raw(&rig, 1);
+    for (unsigned i = 0; i < sizeof given_ups / sizeof given_ups[0]; i++) {
+        const struct given_up *g = &given_ups[i];
+        rig_call_init(&call, &rig, g->method, "/");
+        rig_send(&call);
+        if (p == NULL)
+            p = rig_accept(&rig);
+        rig_expect_requests(&rig, p, 1);
+        if (g->before[0] != '\0')
+            rig_write_alone(&rig, p, g->before, strlen(g->before));
+        rig_sent_whole(&rig, &call);
+        rig_cancel(&call);
+        rig_expect_err(&call, WEIR_E_CANCELLED);
+        if (g->end != CLOSED_AT_ONCE) {
+            assert_int_equal(rig_client_stats(&rig).conns_now, 1);
+            rig_text(&rig, p, g->rest);
+        }
+        if (g->end == KEPT) {
+            RIG_UNTIL(&rig, rig_client_stats(&rig).idle_now == 1);
+            assert_int_equal(rig_client_stats(&rig).drained, ++drained);
+            continue;
+        }
+        RIG_UNTIL(&rig, rig_client_stats(&rig).conns_now == 0);
+        rig_hang_up(p);
+        p = NULL;
+    }
+}
+
+/* Nobody gets the connection before the rest was read; then whoever waits. */
+static void test_given_up_and_waited_for(void **state)
+{
+    (void)state;
+    rig_open_raw(&rig, 1);
+    rig_get(&call, &rig, "/");
+    struct rig_peer *p = rig_accept_request(&rig);
+    rig_sent_whole(&rig, &call);
+    rig_cancel(&call);
+    rig_get(&other, &rig, "/");
+    rig_expect_nothing(&rig, p);
+    rig_text(&rig, p, OK_TEXT("3", "abc"));
+    rig_expect_requests(&rig, p, 1);
+    rig_answer(&rig, p, &other, OK_TEXT("1", "x"));
+    assert_true(other.call.timing.reused);
+    rig_expect_err(&call, WEIR_E_CANCELLED);
+}
+
+/* Not for longer than a second; much less when somebody waits, and no other can be made. */
+static void test_given_up_and_slow(void **state)
+{
+    (void)state;
+    rig_open_raw(&rig, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_get(&call, &rig, "/");
+        struct rig_peer *p = rig_accept_request(&rig);
+        rig_sent_whole(&rig, &call);
+        if (i == 1) /* waits before, or comes later */
+            rig_get(&other, &rig, "/");
+        rig_cancel(&call);
+        rig_expect_err(&call, WEIR_E_CANCELLED);
+        if (i == 0) {
+            rig_skip(&rig, 900 * RIG_MS);
+            rig_expect_nothing(&rig, p);
+            rig_skip(&rig, 200 * RIG_MS);
+        } else {
+            if (i == 2)
+                rig_get(&other, &rig, "/");
+            rig_expect_nothing(&rig, p);
+            rig_skip(&rig, WEIR_DRAIN_HURRY_NS);
+        }
+        rig_expect_eof(&rig, p);
+        rig_hang_up(p);
+        if (i == 0)
+            continue;
+        p = rig_accept_request(&rig);
+        rig_text(&rig, p, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        rig_expect_answer(&other, 200, "");
+        rig_hang_up(p);
+    }
+    assert_int_equal(rig_client_stats(&rig).drained, 0);
+}
+
+/* Others can be made for those who wait: no hurry. */
+static void test_given_up_with_room(void **state)
+{
+    (void)state;
+    rig_open_raw(&rig, 2);
+    rig_get(&call, &rig, "/");
+    struct rig_peer *p = rig_accept_request(&rig);
+    rig_sent_whole(&rig, &call);
+    rig_cancel(&call);
+    rig_get(&other, &rig, "/");
+    struct rig_peer *q = rig_accept_request(&rig);
+    rig_skip(&rig, 900 * RIG_MS);
+    rig_text(&rig, p, OK_TEXT("3", "abc"));
+    RIG_UNTIL(&rig, rig_client_stats(&rig).drained == 1);
+    rig_answer(&rig, q, &other, OK_TEXT("1", "x"));
+    rig_expect_err(&call, WEIR_E_CANCELLED);
+}
+
+/* Not when that was switched off. */
+static void test_given_up_and_not_drained(void **state)
+{
+    (void)state;
+    rig.client_cfg.drain_bytes_max = 0;
+    rig_open_raw(&rig, 1);
+    rig_get(&call, &rig, "/");
+    struct rig_peer *p = rig_accept_request(&rig);
+    rig_sent_whole(&rig, &call);
+    rig_cancel(&call);
+    rig_expect_err(&call, WEIR_E_CANCELLED);
+    rig_expect_eof(&rig, p);
+}
+
+/* Not when others are behind it, or before it; they go on elsewhere. */
+static void test_given_up_in_the_pipeline(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct rig_call calls[3];
+        struct rig_peer *p = pipeline(calls, "GET");
+        rig_cancel(&calls[i]);
+        rig_expect_err(&calls[i], WEIR_E_CANCELLED);
+        rig_expect_end(&rig, p);
+        if (i > 0) /* the connection was new to the first: not a stale one */
+            rig_expect_err(&calls[0], WEIR_E_CLOSED);
+        struct rig_peer *q = rig_accept(&rig);
+        rig_expect_requests(&rig, q, i == 0 ? 2 : 1);
+        rig_text(&rig, q, OK_TEXT("1", "x"));
+        if (i == 0)
+            rig_text(&rig, q, OK_TEXT("1", "x"));
+        for (unsigned k = 1; k < 3; k++)
+            if (k != i)
+                rig_expect_answer(&calls[k], 200, "x");
+        rig_half_close(q);
+        RIG_UNTIL(&rig, rig_client_stats(&rig).conns_now == 0);
+        rig_hang_up(p);
+        rig_hang_up(q);
+    }
+}
+
+/* The client is closed meanwhile. */
+static void test_close_while_draining(void **state)
+{
+    (void)state;
+    rig_open_raw(&rig, 1);
+    rig_get(&call, &rig, "/");
+    struct rig_peer *p = rig_accept_request(&rig);
+    rig_sent_whole(&rig, &call);
+    rig_cancel(&call);
+    rig_expect_err(&call, WEIR_E_CANCELLED);
+    rig_close_client(&rig);
+    rig_expect_eof(&rig, p);
 }
 
 int main(void)
@@ -538,7 +754,15 @@ int main(void)
         RIG_TEST(test_early_answer),
         RIG_TEST(test_early_answer_cancelled),
         RIG_TEST(test_pipeline_breaks),
+        RIG_TEST(test_pipeline_goes_on_elsewhere),
         RIG_TEST(test_cancel_siblings_from_on_end),
+        RIG_TEST(test_given_up),
+        RIG_TEST(test_given_up_and_waited_for),
+        RIG_TEST(test_given_up_and_slow),
+        RIG_TEST(test_given_up_with_room),
+        RIG_TEST(test_given_up_and_not_drained),
+        RIG_TEST(test_given_up_in_the_pipeline),
+        RIG_TEST(test_close_while_draining),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,7 @@ static inline void rig_init(struct rig *r)
     r->server_cfg.exchanges_max = 1024;
     r->server_cfg.date = false;
     weir_client_config_init(&r->client_cfg);
+    r->client_cfg.conns_min = 0;
     r->client_cfg.conns_max = 4;
 }
 
@@ -502,13 +503,15 @@ static inline void rig_wait(struct rig_x *rx)
 struct rig_call {
     struct weir_call call;
     struct rig *rig;
-    unsigned heads, ended, sent;
+    unsigned heads, events, ended, sent;
     unsigned order; /* how many calls ended before it */
+    bool paused;
     int err;
     uint16_t status;
     struct rig_buf body;
     void (*on_head)(struct rig_call *rc, const struct weir_response_head *head);
     void (*on_body)(struct rig_call *rc);
+    void (*on_event)(struct rig_call *rc, const struct weir_sse_event *event);
     void (*on_end)(struct rig_call *rc);
 };
 
@@ -517,6 +520,7 @@ static inline void rig_call_on_head(struct weir_call *call, const struct weir_re
     struct rig_call *rc = call->ctx;
     assert_int_equal(rc->rig->inside, 0);
     assert_int_equal(rc->heads, 0);
+    assert_false(rc->paused);
     rc->heads++;
     rc->status = weir_response_status(head);
     assert_int_equal(rc->status, call->status);
@@ -529,16 +533,29 @@ static inline void rig_call_on_body(struct weir_call *call, struct weir_slice pi
     struct rig_call *rc = call->ctx;
     assert_int_equal(rc->rig->inside, 0);
     assert_int_equal(rc->heads, 1);
+    assert_false(rc->paused);
     assert_true(piece.len > 0);
     rig_buf_add(&rc->body, piece.ptr, piece.len);
     if (rc->on_body != NULL)
         rc->on_body(rc);
 }
 
+static inline void rig_call_on_event(struct weir_call *call, const struct weir_sse_event *event)
+{
+    struct rig_call *rc = call->ctx;
+    assert_int_equal(rc->rig->inside, 0);
+    assert_int_equal(rc->heads, 1);
+    assert_false(rc->paused);
+    rc->events++;
+    if (rc->on_event != NULL)
+        rc->on_event(rc, event);
+}
+
 static inline void rig_call_on_end(struct weir_call *call, int err)
 {
     struct rig_call *rc = call->ctx;
     assert_int_equal(rc->rig->inside, 0);
+    assert_true(err != 0 || !rc->paused);
     rc->ended++;
     assert_int_equal(rc->ended, rc->sent);
     rc->err = err;
@@ -551,6 +568,7 @@ static inline void rig_call_on_end(struct weir_call *call, int err)
 static const struct weir_call_handler rig_call_handler = {
     .on_head = rig_call_on_head,
     .on_body = rig_call_on_body,
+    .on_event = rig_call_on_event,
     .on_end = rig_call_on_end,
 };
 
@@ -574,7 +592,8 @@ static inline int rig_try_send(struct rig_call *rc)
     if (err == 0) {
         rc->sent++;
         r->calls_sent++;
-        rc->heads = 0;
+        rc->heads = rc->events = 0;
+        rc->paused = false;
         rig_buf_free(&rc->body);
     }
     return err;
