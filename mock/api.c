@@ -2,15 +2,13 @@
 #include "mock/api.h"
 
 #include "mock/app.h"
+#include "mock/batch.h"
 #include "mock/body.h"
 
 #include <weir/random.h>
 
 #include <time.h>
 
-#define INFER_BODY                                                                                 \
-    "{\"text\":\"This is a response of weir-mock. No model was asked.\",\"tokens\":100,"           \
-    "\"finish_reason\":\"stop\"}"
 #define UNLOAD_BODY "{\"status\":\"unloaded\"}"
 #define JSON        WEIR_TEXT("application/json")
 
@@ -144,7 +142,10 @@ static bool api_answer_success(struct request *request, struct journal_record *r
         answer.response.body = WEIR_TEXT(UNLOAD_BODY);
         break;
     case ENDPOINT_INFER:
-        answer.response.body = WEIR_TEXT(INFER_BODY);
+        answer.response.body = WEIR_TEXT(BATCH_INFER_BODY);
+        break;
+    case ENDPOINT_BATCH:
+        answer.response.body = text_slice(&request->text);
         break;
     default:
         answer.response.body = models_list(models);
@@ -255,8 +256,39 @@ static void api_fail(struct request *request, const struct app_error *error)
     api_finished(request, now_ns);
 }
 
+/*
+ * The body is gone when this returns, so the answer is made now, and given when its time has come.
+ */
+static void api_batch_complete(struct request *request, struct weir_slice body)
+{
+    struct body_error err;
+    struct text answer = { 0 };
+    int count = batch_answer(&answer, body, request->app->mock->options->strict_models, &err);
+    if (request->text.ptr != NULL)
+        text_free(&request->text);
+    request->text = answer;
+    if (count < 0) {
+        api_fail(request, &(struct app_error){ .code = err.status == 413 ? STATS_413 : STATS_400,
+                                               .type = err.type,
+                                               .message = err.message,
+                                               .field = err.field });
+    } else if (answer.failed) {
+        api_fail(request, &(struct app_error){ .code = STATS_503,
+                                               .type = "overloaded",
+                                               .message = "out of memory" });
+    } else {
+        request->app->stats.batch_items += (uint64_t)count;
+        request->body_done = true;
+        api_advance(request);
+    }
+}
+
 static void api_body_complete(struct request *request, struct weir_slice body)
 {
+    if (request->endpoint == ENDPOINT_BATCH) {
+        api_batch_complete(request, body);
+        return;
+    }
     struct body_error err;
     int model = MODEL_UNKNOWN;
     bool strict = request->app->mock->options->strict_models;

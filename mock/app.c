@@ -5,6 +5,7 @@
 #include "mock/body.h"
 
 #include <weir/group.h>
+#include <weir/tls.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +22,16 @@
 #define MESSAGE_PATH_BYTES 128
 
 /* ---- What all threads share -------------------------------------------------------------- */
+
+static int mock_open_tls(struct mock *mock)
+{
+    struct weir_tls_config cfg;
+    weir_tls_config_init(&cfg);
+    cfg.side = WEIR_TLS_SERVER;
+    cfg.cert_file = mock->options->tls_cert;
+    cfg.key_file = mock->options->tls_key;
+    return weir_tls_open(&mock->tls, &cfg);
+}
 
 int mock_open(struct mock *mock, const struct options *options)
 {
@@ -41,10 +52,13 @@ int mock_open(struct mock *mock, const struct options *options)
     err = models_open(&mock->models);
     if (err < 0)
         goto fail_limiter;
-    if (options->threads > 1)
+    if (options->tls_cert != NULL)
+        err = mock_open_tls(mock);
+    if (err == 0 && options->threads > 1)
         err = weir_server_group_open(&mock->group, options->threads);
     if (err == 0)
         return 0;
+    weir_tls_close(mock->tls);
     models_close(&mock->models);
 fail_limiter:
     limiter_close(&mock->limiter);
@@ -54,6 +68,7 @@ fail_limiter:
 int mock_close(struct mock *mock)
 {
     int err = mock->group != NULL ? weir_server_group_close(mock->group) : 0;
+    weir_tls_close(mock->tls);
     models_close(&mock->models);
     limiter_close(&mock->limiter);
     return err;
@@ -301,6 +316,7 @@ static int app_open_server(struct app *app, uint32_t conns_max, const char *list
     cfg.reuse_port = options->threads > 1;
     cfg.defer_accept = options->defer_accept;
     cfg.group = app->mock->group;
+    cfg.tls = app->mock->tls;
     cfg.conns_max = conns_max;
     cfg.exchanges_max = app->pool.capacity;
     cfg.body_bytes_max = options->body_bytes_max;
@@ -333,6 +349,7 @@ static void app_init(struct app *app, struct mock *mock, uint32_t index)
             [ENDPOINT_LOAD] = 10 * latency_ns,
             [ENDPOINT_UNLOAD] = latency_ns,
             [ENDPOINT_INFER] = 2 * latency_ns,
+            [ENDPOINT_BATCH] = 2 * latency_ns, /* once, however many there are */
         },
         .health = { .status = 200, .content_type = JSON, .body = mock->health_body },
     };

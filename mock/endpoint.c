@@ -16,6 +16,7 @@ static const struct endpoint_info endpoint_infos[] = {
     [ENDPOINT_LOAD] = { "/api/models/load", POST },
     [ENDPOINT_UNLOAD] = { "/api/models/unload", POST },
     [ENDPOINT_INFER] = { "/api/infer", POST },
+    [ENDPOINT_BATCH] = { "/api/infer/batch", POST },
     [ENDPOINT_HEALTH] = { "/api/health", GET_HEAD },
     [ENDPOINT_METRICS] = { "/metrics", GET_HEAD },
     [ENDPOINT_STATS] = { "/admin/stats", GET_HEAD },
@@ -53,6 +54,8 @@ enum endpoint endpoint_find(struct weir_slice path)
     case 15:
         return memcmp(p, "/admin/requests", 15) == 0 ? ENDPOINT_REQUESTS : ENDPOINT_OTHER;
     case 16:
+        if (memcmp(p, "/api/infer/batch", 16) == 0)
+            return ENDPOINT_BATCH;
         return memcmp(p, "/api/models/load", 16) == 0 ? ENDPOINT_LOAD : ENDPOINT_OTHER;
     case 18:
         return memcmp(p, "/api/models/unload", 18) == 0 ? ENDPOINT_UNLOAD : ENDPOINT_OTHER;

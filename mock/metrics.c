@@ -142,6 +142,8 @@ void metrics_write(struct text *text, const struct snapshot *snapshot)
     metrics_head(text, "mock_faults_injected_total", "counter", "Errors injected on purpose.");
     text_printf(text, "mock_faults_injected_total{kind=\"error\"} %" PRIu64 "\n", stats->faults);
     metrics_disconnects(text, stats);
+    metrics_counter(text, "mock_batch_items_total", stats->batch_items,
+                    "Infer requests that came in batches.");
     metrics_counter(text, "mock_answers_given_up_total", stats->unanswered,
                     "Connections reset because there was no memory for an answer.");
     metrics_counter(text, "mock_http_refused_total", snapshot->refused,

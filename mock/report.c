@@ -73,8 +73,8 @@ static void report_counts(struct text *text, const struct stats *stats)
     report_codes(text, stats, ENDPOINT_COUNT, true);
     text_printf(text,
                 "},\"faults_injected\":%" PRIu64 ",\"answers_given_up\":%" PRIu64
-                ",\"client_disconnects\":{",
-                stats->faults, stats->unanswered);
+                ",\"batch_items\":%" PRIu64 ",\"client_disconnects\":{",
+                stats->faults, stats->unanswered, stats->batch_items);
     bool first = true;
     for (int p = 0; p < STATS_PHASE_COUNT; p++)
         text_printf(text, "%s\"%s\":%" PRIu64, report_comma(&first),

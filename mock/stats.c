@@ -99,6 +99,7 @@ void stats_merge(struct stats *into, const struct stats *from)
     }
     into->faults += from->faults;
     into->unanswered += from->unanswered;
+    into->batch_items += from->batch_items;
     for (int p = 0; p < STATS_PHASE_COUNT; p++)
         into->disconnects[p] += from->disconnects[p];
     stats_merge_hist(into->schedule_error_ns, from->schedule_error_ns);

@@ -30,7 +30,8 @@ struct stats {
     uint64_t requests[ENDPOINT_COUNT][METHOD_COUNT][STATS_CODE_COUNT]; /* answered */
     uint64_t faults;
     uint64_t disconnects[STATS_PHASE_COUNT];
-    uint64_t unanswered; /* given up: no memory for the answer */
+    uint64_t unanswered;  /* given up: no memory for the answer */
+    uint64_t batch_items; /* infer requests that came in batches */
     struct weir_hist *latency_ns[ENDPOINT_COUNT];
     struct weir_hist *schedule_error_ns; /* answer given less answer due */
     struct weir_hist *queue_wait_ns;

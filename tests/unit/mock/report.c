@@ -41,6 +41,7 @@ static void fill(struct snapshot *snapshot)
     stats_answered(stats, ENDPOINT_INFER, METHOD_POST, STATS_500, 10000000);
     stats_answered(stats, ENDPOINT_OTHER, METHOD_GET, STATS_404, 0);
     stats->faults = 1;
+    stats->batch_items = 12;
     stats->disconnects[STATS_DELAYED] = 6;
     weir_hist_record(stats->schedule_error_ns, 57000);
     snapshot->in_flight = 9;
@@ -88,6 +89,7 @@ static void test_report(void **state)
     double error = json_number_value(find(root, "schedule_error_us|p50"));
     assert_true(error > 56.9 && error < 57.1);
     expect(root, "faults_injected", 1);
+    expect(root, "batch_items", 12);
     expect(root, "client_disconnects|delayed", 6);
     expect(root, "concurrency|limit", 100);
     expect(root, "concurrency|in_flight", 9);

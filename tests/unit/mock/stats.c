@@ -20,6 +20,8 @@ static void test_count_merge_reset(void **state)
     a.faults = 1;
     b.faults = 2;
     b.unanswered = 3;
+    a.batch_items = 1;
+    b.batch_items = 6;
     b.disconnects[STATS_QUEUED] = 4;
     weir_hist_record(b.schedule_error_ns, 57000);
     weir_hist_record(b.queue_wait_ns, 10);
@@ -31,6 +33,7 @@ static void test_count_merge_reset(void **state)
     assert_int_equal(stats_count_code(&a, STATS_200), 2);
     assert_int_equal(a.faults, 3);
     assert_int_equal(a.unanswered, 3);
+    assert_int_equal(a.batch_items, 7);
     assert_int_equal(a.disconnects[STATS_QUEUED], 4);
     assert_int_equal(weir_hist_count(a.latency_ns[ENDPOINT_INFER]), 3);
     assert_int_equal(weir_hist_max(a.latency_ns[ENDPOINT_INFER]), 5000);
@@ -40,6 +43,7 @@ static void test_count_merge_reset(void **state)
     stats_reset(&a);
     assert_int_equal(stats_count_code(&a, STATS_200), 0);
     assert_int_equal(a.faults, 0);
+    assert_int_equal(a.batch_items, 0);
     assert_int_equal(a.disconnects[STATS_QUEUED], 0);
     assert_int_equal(weir_hist_count(a.latency_ns[ENDPOINT_INFER]), 0);
     assert_int_equal(weir_hist_count(a.schedule_error_ns), 0);
