@@ -5,11 +5,9 @@
     engine_report.py DIR [quick]     DIR/records.tsv and DIR/env.txt -> tables and DIR/results.json
 """
 
-import json
-import os
 import sys
 
-from tables import Bars, Spread, print_table, read_env, read_records, spread_of
+from tables import Spread, print_table, report_each, spread_of
 
 RATE = "requests_per_s"
 SERVER_US = "server_cpu_us_per_request"
@@ -163,44 +161,8 @@ def assertions(cells, _):
     )
 
 
-# ---- The report -------------------------------------------------------------------------------------------
-
-
-def summary(records):
-    """Of each table, cell and subject, the numbers that its programs said, over the rounds."""
-    return {
-        table: {
-            cell: {
-                subject: {key: spread_of(runs, key).json() for key, value in runs[0].items()
-                          if isinstance(value, (int, float))}
-                for subject, runs in subjects.items()
-            }
-            for cell, subjects in cells.items()
-        }
-        for table, cells in records.items()
-    }
-
-
-def report(directory, mode):
-    env = read_env(os.path.join(directory, "env.txt"))
-    records = read_records(os.path.join(directory, "records.tsv"))
-    bars = Bars()
-    print(f"weir {env['commit']}\n{env['cpu']}; {env['kernel']}; {env['pinned']}")
-    if mode == "quick":
-        print("a quick run: short rounds; good for a first look only")
-    for table in (wait, wait_server, idle, floor, twins, connections, bodies, threads, assertions):
-        if table.__name__ in records:
-            table(records[table.__name__], bars)
-    if bars.rows:
-        bars.print()
-    with open(os.path.join(directory, "results.json"), "w", encoding="utf-8") as out:
-        json.dump({"env": env, "mode": mode, "tables": summary(records), "bars": bars.json()}, out, indent=2,
-                  allow_nan=False)
-        out.write("\n")
-    print(f"\nresults, environment and logs: {directory}")
-
-
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["quick"]):
         sys.exit(__doc__)
-    report(sys.argv[1], "quick" if sys.argv[2:] else "full")
+    report_each(sys.argv[1], "quick" if sys.argv[2:] else "full",
+                (wait, wait_server, idle, floor, twins, connections, bodies, threads, assertions))

@@ -30,6 +30,8 @@ enum {
     OPT_WAIT,
     OPT_RING,
     OPT_RING_DISABLE,
+    OPT_CACERT,
+    OPT_INSECURE,
     OPT_HELP,
     OPT_VERSION
 };
@@ -39,7 +41,7 @@ static const char help[] =
     "\n"
     "Load an HTTP/1.1 server from a fixed number of connections, each asking again as soon as it\n"
     "is answered (closed loop), and report throughput, latency, errors and CPU time.\n"
-    "URL is http://host[:port][/path][?query], or http+unix://%2Fsocket/path.\n"
+    "URL is http[s]://host[:port][/path][?query], or http+unix://%2Fsocket/path.\n"
     "\n"
     "Load\n"
     "  -c, --connections N    connections, shared out among the threads (default 64)\n"
@@ -55,6 +57,8 @@ static const char help[] =
     "  -X, --method METHOD    default GET, or POST when there is a body\n"
     "  -H, --header 'N: V'    add a header field; may be repeated; Host replaces the URL's\n"
     "  -b, --body STR|@FILE   the body, or the file that holds it\n"
+    "      --cacert FILE      trust the certificates in it, and no others, for https\n"
+    "      --insecure         take whatever certificate the server has\n"
     "\n"
     "Measurement and report\n"
     "      --wait HOW         adaptive (default): spin while the next completion is likely to\n"
@@ -83,6 +87,8 @@ static const struct option long_options[] = {
     { "method", required_argument, NULL, 'X' },
     { "header", required_argument, NULL, 'H' },
     { "body", required_argument, NULL, 'b' },
+    { "cacert", required_argument, NULL, OPT_CACERT },
+    { "insecure", no_argument, NULL, OPT_INSECURE },
     { "cpu", required_argument, NULL, OPT_CPU },
     { "server-pid", required_argument, NULL, OPT_SERVER_PID },
     { "json", required_argument, NULL, OPT_JSON },
@@ -366,6 +372,12 @@ static int parse_option(struct options_parser *parser, int opt, char **argv)
     case OPT_NO_PROGRESS:
         out->progress = false;
         return 0;
+    case OPT_CACERT:
+        out->ca_file = optarg;
+        return 0;
+    case OPT_INSECURE:
+        out->insecure = true;
+        return 0;
     default:
         return parse_unknown(parser, opt, argv);
     }
@@ -377,16 +389,15 @@ static int parse_url(struct options_parser *parser, const char *text)
     out->url_text = text;
     if (weir_url_parse(&out->url, slice_of(text)) < 0)
         return options_fail(parser, "URL '%s': %s", text, weir_error_text());
-    if (out->url.scheme == WEIR_URL_HTTPS)
-        return options_fail(parser, "URL '%s': expected http:// or http+unix://", text);
+    out->secure = out->url.scheme == WEIR_URL_HTTPS;
     bool is_socket = out->url.scheme == WEIR_URL_HTTP_UNIX;
     int host_len = (int)out->url.host.len;
     const char *host = (const char *)out->url.host.ptr;
     int len = is_socket ? snprintf(out->endpoint, sizeof(out->endpoint), "http+unix://%.*s",
                                    host_len, host)
                         : snprintf(out->endpoint, sizeof(out->endpoint),
-                                   out->url.host_is_ipv6 ? "http://[%.*s]:%u" : "http://%.*s:%u",
-                                   host_len, host, out->url.port);
+                                   out->url.host_is_ipv6 ? "%s://[%.*s]:%u" : "%s://%.*s:%u",
+                                   out->secure ? "https" : "http", host_len, host, out->url.port);
     if (len < 0 || (size_t)len >= sizeof(out->endpoint))
         return options_fail(parser, "URL '%s': the host is too long", text);
     /* RFC 9112 section 3.2.1: a request target begins with the path. */

@@ -26,6 +26,9 @@ struct bench_options {
     pid_t server_pid;           /* 0 = none */
     const char *json_path;      /* NULL = no JSON, "-" = standard output */
     bool progress;
+    bool secure;                /* https */
+    const char *ca_file;        /* NULL = the system's */
+    bool insecure;              /* any certificate will do */
     enum weir_ring_kind ring;
     enum weir_wait wait;
     const char *ring_disable; /* NULL = nothing */

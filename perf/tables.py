@@ -447,6 +447,41 @@ def report(directory, latency_us, mode):
     print(f"\nresults, environment and logs: {directory}")
 
 
+def summary(records):
+    """Of each table, cell and subject, the numbers that its programs said, over the rounds."""
+    return {
+        table: {
+            cell: {
+                subject: {key: spread_of(runs, key).json() for key, value in runs[0].items()
+                          if isinstance(value, (int, float))}
+                for subject, runs in subjects.items()
+            }
+            for cell, subjects in cells.items()
+        }
+        for table, cells in records.items()
+    }
+
+
+def report_each(directory, mode, tables):
+    """The report of a script that has a function for each of its tables, called as the table is."""
+    env = read_env(directory + "/env.txt")
+    records = read_records(directory + "/records.tsv")
+    bars = Bars()
+    print(f"weir {env['commit']}\n{env['cpu']}; {env['kernel']}; {env['pinned']}")
+    if mode == "quick":
+        print("a quick run: short rounds; good for a first look only")
+    for table in tables:
+        if table.__name__ in records:
+            table(records[table.__name__], bars)
+    if bars.rows:
+        bars.print()
+    with open(directory + "/results.json", "w", encoding="utf-8") as out:
+        json.dump({"env": env, "mode": mode, "tables": summary(records), "bars": bars.json()}, out, indent=2,
+                  allow_nan=False)
+        out.write("\n")
+    print(f"\nresults, environment and logs: {directory}")
+
+
 def main(argv):
     if argv == ["port"]:
         print(free_port())

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <weir/timer.h>
+#include <weir/tls.h>
 
 #define BACKOFF_FIRST_NS UINT64_C(10000000)
 #define BACKOFF_LAST_NS  UINT64_C(1000000000)
@@ -76,6 +77,7 @@ enum load_gate { GATE_SHUT, GATE_OPEN, GATE_ABORTED };
 
 struct bench_load {
     const struct bench_options *options;
+    struct weir_tls *tls; /* NULL: not needed */
     int event_fd;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -339,10 +341,15 @@ static int worker_open_client(struct bench_worker *worker)
     const struct bench_options *options = worker->load->options;
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
+    cfg.conns_min = 0;
     cfg.endpoint = options->endpoint;
     cfg.conns_max = worker->connections;
     cfg.pipeline_max = options->pipeline;
     cfg.waiting_max = worker->slots_count;
+    cfg.tls = worker->load->tls;
+    /* What a server does to its connections is to be seen as it is. */
+    cfg.age_max_ns = 0;
+    cfg.retry.no_replay = true;
     int result = weir_client_open(&worker->client, worker->engine, &cfg);
     if (result < 0)
         worker_fail(worker, result, options->url_text, weir_error_text());
@@ -496,6 +503,22 @@ static int load_start_threads(struct bench_load *load)
     return 0;
 }
 
+static int load_open_tls(struct bench_load *load, char error[BENCH_ERROR_TEXT_BYTES])
+{
+    struct weir_tls_config cfg;
+    if (!load->options->secure)
+        return 0;
+    weir_tls_config_init(&cfg);
+    if (load->options->insecure)
+        cfg.verify = WEIR_TLS_VERIFY_NONE;
+    else
+        cfg.ca_file = load->options->ca_file;
+    if (weir_tls_open(&load->tls, &cfg) == 0)
+        return 0;
+    snprintf(error, BENCH_ERROR_TEXT_BYTES, "TLS: %s", weir_error_text());
+    return -EINVAL;
+}
+
 int bench_load_open(struct bench_load **out, const struct bench_options *options, int event_fd,
                     char error[BENCH_ERROR_TEXT_BYTES])
 {
@@ -509,10 +532,15 @@ int bench_load_open(struct bench_load **out, const struct bench_options *options
     }
     load->options = options;
     load->event_fd = event_fd;
+    int result = load_open_tls(load, error);
+    if (result < 0) {
+        free(load);
+        return result;
+    }
     load->workers_count = options->threads;
     pthread_mutex_init(&load->lock, NULL);
     pthread_cond_init(&load->changed, NULL);
-    int result = bench_latency_open(&load->total_us);
+    result = bench_latency_open(&load->total_us);
     for (uint32_t i = 0; result == 0 && i < load->workers_count; i++)
         result = load_init_worker(load, i);
     if (result == 0)
@@ -680,6 +708,7 @@ int bench_load_close(struct bench_load *load, struct bench_result *result,
     if (result != NULL)
         bench_tally_finish(&result->tally);
     weir_hist_close(load->total_us);
+    weir_tls_close(load->tls);
     pthread_cond_destroy(&load->changed);
     pthread_mutex_destroy(&load->lock);
     free(load);

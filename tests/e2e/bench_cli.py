@@ -325,7 +325,7 @@ def help_and_version():
     equal(sorted(name for _, name in listed),
           sorted(["connections", "threads", "pipeline", "duration", "requests", "warmup", "timeout", "method", "header",
                   "body", "wait", "ring", "ring-disable", "cpu", "server-pid", "json", "no-progress", "help",
-                  "version"]), "options of --help")
+                  "version", "cacert", "insecure"]), "options of --help")
     equal({short for short, _ in listed if short}, set("ctpdnXHb"), "short options of --help")
     mock = Mock()
     every = ["-c", "2", "-t", "1", "-p", "2", "-d", "10s", "-n", "10", "--warmup", "1ms", "--timeout", "5s", "-X", "POST",
@@ -379,7 +379,7 @@ BAD_COMMAND_LINES = [
     (["--server-pid", "999999999", URL], ["--server-pid", "999999999"]),
     (["--json", "/nonexistent/dir/file", URL], ["/nonexistent/dir/file"]),
     (["nonsense"], ["nonsense"]),
-    (["https://127.0.0.1/"], ["https"]),
+    (["--cacert", "/nonexistent/file", "https://127.0.0.1/"], ["/nonexistent/file"]),
     (["ftp://127.0.0.1/"], ["ftp"]),
     (["http://"], ["http://"]),
     (["http://127.0.0.1:65536/"], ["65536"]),

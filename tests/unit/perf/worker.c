@@ -208,6 +208,23 @@ void weir_client_config_init_size(struct weir_client_config *cfg, uint32_t size)
     *cfg = (struct weir_client_config){ .size = size };
 }
 
+void weir_tls_config_init_size(struct weir_tls_config *cfg, uint32_t size)
+{
+    *cfg = (struct weir_tls_config){ .size = size };
+}
+
+int weir_tls_open(struct weir_tls **out, const struct weir_tls_config *cfg)
+{
+    (void)cfg;
+    *out = NULL;
+    return -ENOENT;
+}
+
+void weir_tls_close(struct weir_tls *tls)
+{
+    assert_null(tls);
+}
+
 int weir_client_open(struct weir_client **out, struct weir_engine *engine,
                      const struct weir_client_config *cfg)
 {
