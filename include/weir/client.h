@@ -238,8 +238,8 @@ WEIR_API void weir_call_cancel(struct weir_call *call);
 
 /**
  * Hand out no more of the response until weir_call_resume(): the peer is held up, in the end. What was on its way is kept:
- * at most what the engine's receive buffers hold. Others behind it on the same connection (pipeline_max) wait too. From
- * callbacks of the call too. Its deadline goes on. Engine's thread.
+ * at most 64 receive buffers of the engine, 256 KiB by default. Others behind it on the same connection (pipeline_max)
+ * wait too, its deadline goes on. From its callbacks, too; also before it is in flight. Engine's thread.
  */
 WEIR_API void weir_call_pause(struct weir_call *call);
 /** Go on handing out the response; no effect on a call that is not paused. Engine's thread. */

@@ -315,7 +315,7 @@ def endpoints_share_the_calls():
     run = Run("--json", "--stats", "--repeat", "300", "--concurrency", "6", *further, mocks[0].url("/api/health"))
     at_mocks = [mock.stats()["endpoints"]["/api/health"]["requests"] for mock in mocks]
     equal(sum(at_mocks), 300, "all of them")
-    at_least(min(at_mocks), 30, f"shared out: {at_mocks}")
+    at_least(min(at_mocks), 1, f"shared out, by who answers fast: {at_mocks}")
     equal([endpoint["sent"] for endpoint in run.stats["endpoints"]], at_mocks, "as it is told")
     equal(sorted({line["endpoint"] for line in run.lines}), [0, 1, 2], "and for each call")
     for mock in mocks:

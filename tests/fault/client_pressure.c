@@ -6,6 +6,8 @@
  */
 #include "fault/hostile.h"
 
+#include "core/engine.h"
+
 #define SLACK     (2 * MIB)
 #define BIG_BYTES ((SANITIZED ? 32 : 256) * (uint64_t)MIB)
 #define PAUSE_NS  (400 * MS)
@@ -152,6 +154,9 @@ static void test_paused(void **state)
             grown = now - resident;
     }
     assert_int_equal(big.bytes, at);
+    uint64_t kept = (uint64_t)rig.engine->stash.used * rig.engine->stash_block_bytes;
+    print_message("%" PRIu64 " KiB of the paused answer are kept\n", kept / KIB);
+    assert_in_range(kept, 0, 256 * KIB);
     assert_true(others > 100);
     print_message("%u others meanwhile; %" PRIu64 " KiB of memory, of %" PRIu64
                   " KiB of receive buffers\n",

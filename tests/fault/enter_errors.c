@@ -93,6 +93,7 @@ static void load(void)
         RIG_UNTIL(fetches[i].ends > 0);
         fetch_right(&fetches[i]);
     }
+    RIG_UNTIL(client_settled(client));
     assert_int_equal(weir_client_close(client), 0);
     rig_balanced();
     assert_int_equal(rig.requests, FETCHES);

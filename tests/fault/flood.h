@@ -79,6 +79,7 @@ static inline void flood_run(unsigned goal, void (*at_step)(unsigned right))
     weir_timer_set(rig.engine, &flood.timer, 0);
     assert_int_equal(weir_engine_run(rig.engine), 0);
     assert_int_equal(flood.right, goal);
+    RIG_UNTIL(client_settled(client));
     assert_int_equal(weir_client_close(client), 0);
 }
 

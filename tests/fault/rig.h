@@ -430,6 +430,15 @@ static inline void rig_serve(void)
                                          (uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10)) };
 }
 
+/* No attempt to connect is under way: closing the client would give it up, and it would count as
+ * closed and never have counted as connected. */
+static inline bool client_settled(const struct weir_client *client)
+{
+    struct weir_client_stats stats = { .size = sizeof stats };
+    weir_client_stats(client, &stats);
+    return stats.connecting_now == 0;
+}
+
 /* Nothing is open or in progress, and the books balance. */
 static inline void rig_balanced(void)
 {
