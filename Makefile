@@ -81,7 +81,7 @@ ALL_HDR := $(sort $(shell find include core io proto mock perf tests -name '*.h'
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 MOCK_OBJ := $(MOCK_SRC:%.c=$(B)/obj/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/obj/%.o)
-GET_OBJ := $(GET_SRC:%.c=$(B)/obj/%.o)
+GET_OBJ := $(GET_SRC:%.c=$(B)/obj/%.o) $(if $(GET_SRC),$(B)/obj/perf/words.o)
 CODEC_OBJ := $(CODEC_SRC:%.c=$(B)/obj/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
 E2E_BIN := $(E2E_SRC:tests/e2e/%.c=$(B)/tests/e2e/%)

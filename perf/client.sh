@@ -19,64 +19,11 @@ export LC_ALL=C
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 argv="$0 $*"
-quick='' rounds='' out='' cpus=0,1 build=1 only='' www=''
-
-usage() {
-    sed -n '3,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
-wrong() {
-    echo "client.sh: $*" >&2
-    exit 2
-}
-
-while [ $# -gt 0 ]; do
-    case $1 in
-    --quick) quick=1 ;;
-    --no-build) build='' ;;
-    --rounds | --cpus | --out | --only)
-        [ $# -ge 2 ] || wrong "$1: a value is missing"
-        case $1 in
-        --rounds) rounds=$2 ;;
-        --cpus) cpus=$2 ;;
-        --out) out=$2 ;;
-        --only) only=$2 ;;
-        esac
-        shift
-        ;;
-    -h | --help) usage && exit 0 ;;
-    *) wrong "'$1': no such option (see --help)" ;;
-    esac
-    shift
-done
-: "${rounds:=${quick:+2}}" "${rounds:=5}"
-[[ $rounds =~ ^[1-9][0-9]?$ ]] || wrong "--rounds '$rounds': expected 1 ... 99"
-[[ $cpus =~ ^([0-9]+),([0-9]+)$ ]] || wrong "--cpus '$cpus': expected two CPU numbers, as 0,1"
-server_cpu=${BASH_REMATCH[1]} client_cpu=${BASH_REMATCH[2]}
-for cpu in "$server_cpu" "$client_cpu"; do
-    taskset -c "$cpu" true 2>/dev/null || wrong "--cpus '$cpus': CPU $cpu cannot be used"
-done
 tables=(plain tls batch single memory)
-[ -z "$only" ] || [[ " ${tables[*]} " == *" $only "* ]] || wrong "--only '$only': expected one of ${tables[*]}"
-
 cd "$root"
-if [ -n "$build" ]; then
-    ./bootstrap build bench
-    make -j"$(nproc)" all >/dev/null
-fi
-PATH=$PATH:/usr/sbin
-out=${out:-perf/out/client-$(date -u +%Y%m%dT%H%M%SZ)}
-mkdir -p "$out/logs"
-out=$(cd "$out" && pwd)
-records=$out/records.tsv
-: >"$records"
-# shellcheck source=perf/lib.sh
-source perf/lib.sh
+# shellcheck source=perf/tables.sh
+source perf/tables.sh
 trap stop_all EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-ulimit -n "$(ulimit -Hn)"
-write_env >"$out/env.txt"
 seconds=${quick:+0.4} calls=${quick:+20000}
 : "${seconds:=1}" "${calls:=200000}"
 [ -x build/peer-curl ] || wrong "build/peer-curl is missing: it needs libcurl's headers (package libcurl4-openssl-dev)"

@@ -20,65 +20,13 @@ export LC_ALL=C
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 argv="$0 $*"
-quick='' rounds='' out='' cpus=0,1 build=1 only='' www=''
-
-usage() {
-    sed -n '3,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-}
-
-wrong() {
-    echo "engine.sh: $*" >&2
-    exit 2
-}
-
-while [ $# -gt 0 ]; do
-    case $1 in
-    --quick) quick=1 ;;
-    --no-build) build='' ;;
-    --rounds | --cpus | --out | --only)
-        [ $# -ge 2 ] || wrong "$1: a value is missing"
-        case $1 in
-        --rounds) rounds=$2 ;;
-        --cpus) cpus=$2 ;;
-        --out) out=$2 ;;
-        --only) only=$2 ;;
-        esac
-        shift
-        ;;
-    -h | --help) usage && exit 0 ;;
-    *) wrong "'$1': no such option (see --help)" ;;
-    esac
-    shift
-done
-: "${rounds:=${quick:+2}}" "${rounds:=5}"
-[[ $rounds =~ ^[1-9][0-9]?$ ]] || wrong "--rounds '$rounds': expected 1 ... 99"
-[[ $cpus =~ ^([0-9]+),([0-9]+)$ ]] || wrong "--cpus '$cpus': expected two CPU numbers, as 0,1"
-server_cpu=${BASH_REMATCH[1]} client_cpu=${BASH_REMATCH[2]}
-for cpu in "$server_cpu" "$client_cpu"; do
-    taskset -c "$cpu" true 2>/dev/null || wrong "--cpus '$cpus': CPU $cpu cannot be used"
-done
 tables=(wait idle floor twins connections bodies threads assertions)
-[ -z "$only" ] || [[ " ${tables[*]} " == *" $only "* ]] || wrong "--only '$only': expected one of ${tables[*]}"
-
 cd "$root"
-if [ -n "$build" ]; then
-    ./bootstrap build bench
-    make -j"$(nproc)" all >/dev/null
-    [ "${only:-assertions}" != assertions ] || make -j"$(nproc)" NO_ASSERT=1 bins >/dev/null
-fi
-PATH=$PATH:/usr/sbin
-out=${out:-perf/out/engine-$(date -u +%Y%m%dT%H%M%SZ)}
-mkdir -p "$out/logs"
-out=$(cd "$out" && pwd)
-records=$out/records.tsv
-: >"$records"
-# shellcheck source=perf/lib.sh
-source perf/lib.sh
+# shellcheck source=perf/tables.sh
+source perf/tables.sh
+www=''
 trap 'stop_all; [ -z "$www" ] || rm -r "$www"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-ulimit -n "$(ulimit -Hn)"
-write_env >"$out/env.txt"
+[ -z "$build" ] || [ "${only:-assertions}" != assertions ] || make -j"$(nproc)" NO_ASSERT=1 bins >/dev/null
 short_s=${quick:+0.3} long_s=${quick:+0.4} idle_s=${quick:+1}
 : "${short_s:=0.5}" "${long_s:=0.7}" "${idle_s:=3}"
 mock=(--listen 127.0.0.1:0 --max-concurrency 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "perf/options.h"
 
+#include "perf/words.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <weir/http1.h>
 #include <weir/units.h>
@@ -17,7 +18,6 @@
 #define THREADS_MAX     1024U
 #define PIPELINE_MAX    1024U
 #define REQUESTS_MAX    1000000000000000U
-#define BODY_BYTES_MAX  (256U * 1024U * 1024U)
 #define HEADERS_MAX     64U
 
 enum {
@@ -125,16 +125,6 @@ __attribute__((format(printf, 2, 3))) static int options_fail(struct options_par
     return -EINVAL;
 }
 
-static struct weir_slice slice_of(const char *text)
-{
-    return (struct weir_slice){ (const uint8_t *)text, strlen(text) };
-}
-
-static bool slice_is(struct weir_slice slice, const char *name)
-{
-    return slice.len == strlen(name) && strncasecmp((const char *)slice.ptr, name, slice.len) == 0;
-}
-
 static int parse_count(struct options_parser *parser, uint32_t *out, const char *name, uint32_t max)
 {
     uint64_t number = 0;
@@ -166,99 +156,37 @@ static int parse_duration(struct options_parser *parser, uint64_t *out, const ch
     return 0;
 }
 
-static struct weir_slice trimmed(const char *begin, const char *end)
-{
-    while (begin < end && (*begin == ' ' || *begin == '\t'))
-        begin++;
-    while (end > begin && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    return (struct weir_slice){ (const uint8_t *)begin, (size_t)(end - begin) };
-}
-
-/* Whether the codec would send it; `header` may be NULL. Nothing is written: there is no room. */
-static bool can_be_sent(struct weir_slice method, struct weir_slice host,
-                        const struct weir_header *header)
-{
-    uint8_t none;
-    const struct weir_http1_request_spec spec = {
-        .method = method,
-        .target = WEIR_TEXT("/"),
-        .host = host,
-        .headers = header,
-        .headers_count = header != NULL,
-    };
-    return weir_http1_write_request(&none, 0, &spec) != -EINVAL;
-}
-
-/* How much of `text` fits into a message of one line. */
-static int printable_len(const char *text)
-{
-    int len = 0;
-    while (len < BENCH_ERROR_TEXT_BYTES && (unsigned char)text[len] >= ' ' && text[len] != 0x7f)
-        len++;
-    return len;
-}
-
 static int parse_header(struct options_parser *parser)
 {
-    /* These frame the message (RFC 9112 section 6): two owners would contradict each other. */
-    static const char *const reserved[] = { "Content-Length", "Transfer-Encoding", "Connection" };
     struct weir_request *request = &parser->out->request;
-    const char *colon = strchr(optarg, ':');
-    if (colon == NULL || colon == optarg)
-        return options_fail(parser, "--header '%s': expected 'Name: value'", optarg);
-    struct weir_slice name = { (const uint8_t *)optarg, (size_t)(colon - optarg) };
-    struct weir_slice value = trimmed(colon + 1, optarg + strlen(optarg));
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (slice_is(name, reserved[i]))
-            return options_fail(parser, "--header '%s': weir-bench sets %s itself", optarg,
-                                reserved[i]);
-    }
-    if (slice_is(name, "Host")) {
-        if (value.len == 0 || !can_be_sent(WEIR_TEXT("GET"), value, NULL))
-            return options_fail(parser, "--header '%.*s': expected a host", printable_len(optarg),
-                                optarg);
-        request->host = value;
+    struct weir_header header;
+    char error[WORDS_ERROR_BYTES];
+    if (words_header(&header, "weir-bench", optarg, error) < 0)
+        return options_fail(parser, "%s", error);
+    if (words_is(header.name, "Host")) {
+        request->host = header.value;
         return 0;
     }
     if (request->headers_count == HEADERS_MAX)
         return options_fail(parser, "--header '%s': more than %u header fields", optarg,
                             HEADERS_MAX);
-    struct weir_header header = { .name = name, .value = value };
-    if (!can_be_sent(WEIR_TEXT("GET"), WEIR_TEXT("host"), &header))
-        return options_fail(parser,
-                            "--header '%.*s': expected a name without blanks, and no "
-                            "control characters",
-                            printable_len(optarg), optarg);
     struct weir_header *headers = (struct weir_header *)request->headers;
     headers[request->headers_count++] = header;
     return 0;
 }
 
-/* Read all of `file` into memory that the options own. */
+/* All of `file`, into memory that the options own. */
 static int read_body(struct options_parser *parser, FILE *file, const char *path)
 {
-    size_t capacity = 4096, len = 0;
-    uint8_t *bytes = NULL;
-    for (;;) {
-        uint8_t *grown = realloc(bytes, capacity);
-        if (grown == NULL) {
-            free(bytes);
-            return options_fail(parser, "--body '@%s': %s", path, strerror(ENOMEM));
-        }
-        bytes = grown;
-        len += fread(bytes + len, 1, capacity - len, file);
-        if (len < capacity || capacity > BODY_BYTES_MAX)
-            break;
-        capacity *= 2;
-    }
-    free(parser->out->body_owned);
-    parser->out->body_owned = bytes;
-    parser->out->request.body = (struct weir_slice){ bytes, len };
-    if (ferror(file))
-        return options_fail(parser, "--body '@%s': %s", path, strerror(errno));
-    if (len > BODY_BYTES_MAX)
+    struct bench_options *out = parser->out;
+    size_t len;
+    free(out->body_owned);
+    int result = words_read(&out->body_owned, &len, file);
+    if (result == -EFBIG)
         return options_fail(parser, "--body '@%s': expected at most 256 MiB", path);
+    if (result < 0)
+        return options_fail(parser, "--body '@%s': %s", path, strerror(-result));
+    out->request.body = (struct weir_slice){ out->body_owned, len };
     return 0;
 }
 
@@ -266,7 +194,7 @@ static int parse_body(struct options_parser *parser)
 {
     parser->body_given = true;
     if (optarg[0] != '@') {
-        parser->out->request.body = slice_of(optarg);
+        parser->out->request.body = words_slice(optarg);
         return 0;
     }
     const char *path = optarg + 1;
@@ -292,10 +220,10 @@ static int parse_server_pid(struct options_parser *parser)
 
 static int parse_method(struct options_parser *parser)
 {
-    struct weir_slice method = slice_of(optarg);
-    if (!can_be_sent(method, WEIR_TEXT("host"), NULL))
+    struct weir_slice method = words_slice(optarg);
+    if (!weir_http1_is_token(method))
         return options_fail(parser, "--method '%.*s': expected a method as GET or POST",
-                            printable_len(optarg), optarg);
+                            words_printable(optarg), optarg);
     parser->method_given = true;
     parser->out->request.method = method;
     return 0;
@@ -317,17 +245,9 @@ static int parse_ring(struct options_parser *parser, int opt)
 
 static int parse_unknown(struct options_parser *parser, int opt, char **argv)
 {
-    /* getopt names a short option by optopt; for a long one the argument itself is all there is. */
-    const char *word = argv[optind - 1];
-    bool is_short = optopt > 0 && optopt < 256;
-    if (opt == ':' && !is_short)
-        return options_fail(parser, "%s: a value is missing", word);
-    if (opt == ':')
-        return options_fail(parser, "-%c: a value is missing", optopt);
-    if (is_short && strncmp(word, "--", 2) != 0)
-        return options_fail(parser, "-%c: no such option (see --help)", optopt);
-    return options_fail(parser, "%s: no such option, or one that takes no value (see --help)",
-                        word);
+    char error[WORDS_ERROR_BYTES];
+    words_unknown(opt, argv, error);
+    return options_fail(parser, "%s", error);
 }
 
 static int parse_option(struct options_parser *parser, int opt, char **argv)
@@ -387,7 +307,7 @@ static int parse_url(struct options_parser *parser, const char *text)
 {
     struct bench_options *out = parser->out;
     out->url_text = text;
-    if (weir_url_parse(&out->url, slice_of(text)) < 0)
+    if (weir_url_parse(&out->url, words_slice(text)) < 0)
         return options_fail(parser, "URL '%s': %s", text, weir_error_text());
     out->secure = out->url.scheme == WEIR_URL_HTTPS;
     bool is_socket = out->url.scheme == WEIR_URL_HTTP_UNIX;
@@ -422,9 +342,9 @@ static int finish(struct options_parser *parser)
         out->request.method = parser->body_given ? WEIR_TEXT("POST") : WEIR_TEXT("GET");
     /* RFC 9110 section 8.6: Content-Length even when it is 0, where the method anticipates content.
      */
-    out->request.body_always = parser->body_given || slice_is(out->request.method, "POST") ||
-                               slice_is(out->request.method, "PUT") ||
-                               slice_is(out->request.method, "PATCH");
+    out->request.body_always = parser->body_given || words_is(out->request.method, "POST") ||
+                               words_is(out->request.method, "PUT") ||
+                               words_is(out->request.method, "PATCH");
     return 0;
 }
 

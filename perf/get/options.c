@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "perf/get/options.h"
 
+#include "perf/words.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <weir/http1.h>
 #include <weir/units.h>
@@ -19,7 +20,6 @@
 #define RETRIES_MAX     15U
 #define BATCH_MAX       65536U
 #define RESOLVE_MAX     16U
-#define BODY_BYTES_MAX  (256U * 1024U * 1024U)
 #define DAY_NS          (UINT64_C(86400) * 1000000000)
 
 enum {
@@ -168,25 +168,6 @@ options_fail(struct options_parser *parser, enum get_status status, const char *
     return -EINVAL;
 }
 
-static struct weir_slice slice_of(const char *text)
-{
-    return (struct weir_slice){ (const uint8_t *)text, strlen(text) };
-}
-
-static bool slice_is(struct weir_slice slice, const char *name)
-{
-    return slice.len == strlen(name) && strncasecmp((const char *)slice.ptr, name, slice.len) == 0;
-}
-
-/* How much of `text` fits into a message of one line. */
-static int printable_len(const char *text)
-{
-    int len = 0;
-    while (len < GET_ERROR_TEXT_BYTES && (unsigned char)text[len] >= ' ' && text[len] != 0x7f)
-        len++;
-    return len;
-}
-
 /* ---- Numbers and durations ---- */
 
 static int parse_count(struct options_parser *parser, uint32_t *out, const char *name, uint64_t min,
@@ -223,90 +204,49 @@ static int parse_duration(struct options_parser *parser, uint64_t *out, const ch
 
 /* ---- The request ---- */
 
-static struct weir_slice trimmed(const char *begin, const char *end)
-{
-    while (begin < end && (*begin == ' ' || *begin == '\t'))
-        begin++;
-    while (end > begin && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    return (struct weir_slice){ (const uint8_t *)begin, (size_t)(end - begin) };
-}
-
 static int parse_method(struct options_parser *parser)
 {
-    struct weir_slice method = slice_of(optarg);
+    struct weir_slice method = words_slice(optarg);
     if (!weir_http1_is_token(method))
         return options_fail(parser, GET_STATUS_USAGE,
                             "--request '%.*s': expected a method as GET or POST",
-                            printable_len(optarg), optarg);
+                            words_printable(optarg), optarg);
     parser->out->request.method = method;
     return 0;
 }
 
 static int parse_header(struct options_parser *parser)
 {
-    /* These frame the message (RFC 9112 section 6): two owners would contradict each other. */
-    static const char *const reserved[] = { "Content-Length", "Transfer-Encoding", "Connection" };
     struct get_options *out = parser->out;
-    int shown = printable_len(optarg);
-    const char *colon = strchr(optarg, ':');
-    if (colon == NULL || colon == optarg)
-        return options_fail(parser, GET_STATUS_USAGE, "--header '%.*s': expected 'Name: value'",
-                            shown, optarg);
-    struct weir_slice name = { (const uint8_t *)optarg, (size_t)(colon - optarg) };
-    struct weir_slice value = trimmed(colon + 1, optarg + strlen(optarg));
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (slice_is(name, reserved[i]))
-            return options_fail(parser, GET_STATUS_USAGE,
-                                "--header '%.*s': weir-get sets %s itself", shown, optarg,
-                                reserved[i]);
-    }
-    if (!weir_http1_is_token(name) || !weir_http1_is_field_value(value))
-        return options_fail(parser, GET_STATUS_USAGE,
-                            "--header '%.*s': expected a name without blanks, and no control "
-                            "characters",
-                            shown, optarg);
-    if (slice_is(name, "Host")) {
-        if (value.len == 0)
-            return options_fail(parser, GET_STATUS_USAGE, "--header '%.*s': expected a host", shown,
-                                optarg);
-        out->request.host = value;
+    struct weir_header header;
+    char error[WORDS_ERROR_BYTES];
+    if (words_header(&header, "weir-get", optarg, error) < 0)
+        return options_fail(parser, GET_STATUS_USAGE, "%s", error);
+    if (words_is(header.name, "Host")) {
+        out->request.host = header.value;
         return 0;
     }
     if (out->request.headers_count == GET_HEADERS_MAX)
         return options_fail(parser, GET_STATUS_USAGE, "--header '%.*s': more than %d header fields",
-                            shown, optarg, GET_HEADERS_MAX);
-    out->headers[out->request.headers_count++] =
-        (struct weir_header){ .name = name, .value = value };
+                            words_printable(optarg), optarg, GET_HEADERS_MAX);
+    out->headers[out->request.headers_count++] = header;
     return 0;
 }
 
-/* Read all of `file` into memory that the options own. */
+/* All of `file`, into memory that the options own. */
 static int read_body(struct options_parser *parser, FILE *file)
 {
-    size_t capacity = 4096, len = 0;
-    uint8_t *bytes = NULL;
-    for (;;) {
-        uint8_t *grown = realloc(bytes, capacity);
-        if (grown == NULL) {
-            free(bytes);
-            return options_fail(parser, GET_STATUS_MEMORY, "--data '%s': %s", optarg,
-                                strerror(ENOMEM));
-        }
-        bytes = grown;
-        len += fread(bytes + len, 1, capacity - len, file);
-        if (len < capacity || capacity > BODY_BYTES_MAX)
-            break;
-        capacity *= 2;
-    }
-    free(parser->out->body_owned);
-    parser->out->body_owned = bytes;
-    parser->out->request.body = (struct weir_slice){ bytes, len };
-    if (ferror(file))
-        return options_fail(parser, GET_STATUS_READ, "--data '%s': %s", optarg, strerror(errno));
-    if (len > BODY_BYTES_MAX)
+    struct get_options *out = parser->out;
+    size_t len;
+    free(out->body_owned);
+    int result = words_read(&out->body_owned, &len, file);
+    if (result == -EFBIG)
         return options_fail(parser, GET_STATUS_READ, "--data '%s': expected at most 256 MiB",
                             optarg);
+    if (result < 0)
+        return options_fail(parser, result == -ENOMEM ? GET_STATUS_MEMORY : GET_STATUS_READ,
+                            "--data '%s': %s", optarg, strerror(-result));
+    out->request.body = (struct weir_slice){ out->body_owned, len };
     return 0;
 }
 
@@ -314,7 +254,7 @@ static int parse_body(struct options_parser *parser)
 {
     parser->body_given = true;
     if (optarg[0] != '@') {
-        parser->out->request.body = slice_of(optarg);
+        parser->out->request.body = words_slice(optarg);
         return 0;
     }
     if (strcmp(optarg, "@-") == 0)
@@ -372,17 +312,9 @@ static int parse_flag(struct get_options *out, int opt)
 
 static int parse_unknown(struct options_parser *parser, int opt, char **argv)
 {
-    /* getopt names a short option by optopt; for a long one the argument itself is all there is. */
-    const char *word = argv[optind - 1];
-    bool is_short = optopt > 0 && optopt < 256;
-    if (opt == ':' && !is_short)
-        return options_fail(parser, GET_STATUS_USAGE, "%s: a value is missing", word);
-    if (opt == ':')
-        return options_fail(parser, GET_STATUS_USAGE, "-%c: a value is missing", optopt);
-    if (is_short && strncmp(word, "--", 2) != 0)
-        return options_fail(parser, GET_STATUS_USAGE, "-%c: no such option (see --help)", optopt);
-    return options_fail(parser, GET_STATUS_USAGE,
-                        "%s: no such option, or one that takes no value (see --help)", word);
+    char error[WORDS_ERROR_BYTES];
+    words_unknown(opt, argv, error);
+    return options_fail(parser, GET_STATUS_USAGE, "%s", error);
 }
 
 static int parse_limit(struct options_parser *parser, int opt)
@@ -505,7 +437,7 @@ static int name_set(struct options_parser *parser, const struct weir_url *url, c
     struct get_options *out = parser->out;
     if (url->host.len >= sizeof(out->tls_name))
         return options_fail(parser, GET_STATUS_URL, "'%s': the host is too long", text);
-    if (out->endpoints_count > 0 && !slice_is(url->host, out->tls_name))
+    if (out->endpoints_count > 0 && !words_is(url->host, out->tls_name))
         return options_fail(parser, GET_STATUS_USAGE,
                             "--resolve: the certificates of all servers are verified for one host, "
                             "the URL's, and '%s' has another",
@@ -550,8 +482,8 @@ static int parse_url(struct options_parser *parser, const char *text)
 {
     struct get_options *out = parser->out;
     out->url_text = text;
-    if (weir_url_parse(&out->url, slice_of(text)) < 0)
-        return options_fail(parser, GET_STATUS_URL, "URL '%.*s': %s", printable_len(text), text,
+    if (weir_url_parse(&out->url, words_slice(text)) < 0)
+        return options_fail(parser, GET_STATUS_URL, "URL '%.*s': %s", words_printable(text), text,
                             weir_error_text());
     /* RFC 9112 section 3.2.1: a request target begins with the path. */
     size_t slash = out->url.target.ptr[0] == '?', len = slash + out->url.target.len;
@@ -561,7 +493,7 @@ static int parse_url(struct options_parser *parser, const char *text)
     out->target[0] = '/';
     memcpy(out->target + slash, out->url.target.ptr, out->url.target.len);
     out->target[len] = '\0';
-    out->request.target = slice_of(out->target);
+    out->request.target = words_slice(out->target);
     if (out->request.host.len == 0)
         out->request.host =
             out->url.scheme == WEIR_URL_HTTP_UNIX ? WEIR_TEXT("localhost") : out->url.authority;
@@ -570,9 +502,9 @@ static int parse_url(struct options_parser *parser, const char *text)
     for (uint32_t i = 0; i < parser->endpoints_count; i++) {
         struct weir_url url;
         const char *further = parser->endpoint_texts[i];
-        if (weir_url_parse(&url, slice_of(further)) < 0)
+        if (weir_url_parse(&url, words_slice(further)) < 0)
             return options_fail(parser, GET_STATUS_URL, "--endpoint '%.*s': %s",
-                                printable_len(further), further, weir_error_text());
+                                words_printable(further), further, weir_error_text());
         if (url.path.len > 1 || url.has_query || url.has_fragment)
             return options_fail(parser, GET_STATUS_URL,
                                 "--endpoint '%s': expected nothing behind host and port", further);
@@ -595,10 +527,10 @@ static int finish_batch(struct options_parser *parser)
     if (out->stream || out->include || out->retries > 0 || request->decode)
         return options_fail(parser, GET_STATUS_USAGE,
                             "--batch: does not go with --stream, --include, --retry, --compressed");
-    if (request->method.len != 0 && !slice_is(request->method, "POST"))
+    if (request->method.len != 0 && !words_is(request->method, "POST"))
         return options_fail(parser, GET_STATUS_USAGE, "--batch: expected POST as --request");
     for (size_t i = 0; i < request->headers_count; i++) {
-        if (slice_is(out->headers[i].name, "Content-Type"))
+        if (words_is(out->headers[i].name, "Content-Type"))
             return options_fail(parser, GET_STATUS_USAGE,
                                 "--batch: Content-Type is application/json, not a --header");
     }
@@ -622,8 +554,8 @@ static int finish(struct options_parser *parser)
         request->method = parser->body_given ? WEIR_TEXT("POST") : WEIR_TEXT("GET");
     /* RFC 9110 section 8.6: Content-Length even when it is 0, where the method anticipates
      * content. */
-    request->body_always = parser->body_given || slice_is(request->method, "POST") ||
-                           slice_is(request->method, "PUT") || slice_is(request->method, "PATCH");
+    request->body_always = parser->body_given || words_is(request->method, "POST") ||
+                           words_is(request->method, "PUT") || words_is(request->method, "PATCH");
     request->headers = out->headers;
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "proto/http/outlier.h"
 
 #include "core/assert.h"
+#include "proto/http/retry.h"
 #include "core/base.h"
 
 #include <errno.h>
@@ -12,31 +13,17 @@ enum weir_outlier_result weir_outlier_judge(int err, uint16_t status, bool unans
     switch (err) {
     case 0:
         return status >= 502 && status <= 504 ? WEIR_OUTLIER_BAD : WEIR_OUTLIER_GOOD;
-    case WEIR_E_CLOSED:
-    case WEIR_E_TRUNCATED:
     case WEIR_E_PROTOCOL:
     case WEIR_E_RESOLVE:
     case WEIR_E_CONNECT:
     case WEIR_E_CONNECT_TIMEOUT:
-    case WEIR_E_TLS:
     case WEIR_E_CERTIFICATE:
     case WEIR_E_TIMEOUT:
-    case -ECONNRESET:
-    case -ECONNABORTED:
-    case -ECONNREFUSED:
-    case -EPIPE:
-    case -ENOTCONN:
-    case -ETIMEDOUT:
-    case -EHOSTUNREACH:
-    case -EHOSTDOWN:
-    case -ENETUNREACH:
-    case -ENETDOWN:
-    case -ENETRESET:
         return WEIR_OUTLIER_BAD;
     case WEIR_E_DEADLINE:
         return unanswered ? WEIR_OUTLIER_BAD : WEIR_OUTLIER_NOTHING;
     default:
-        return WEIR_OUTLIER_NOTHING;
+        return weir_retry_is_broken(err) ? WEIR_OUTLIER_BAD : WEIR_OUTLIER_NOTHING;
     }
 }
 

@@ -47,8 +47,7 @@ static bool is_connect_error(int err)
     return err == WEIR_E_RESOLVE || err == WEIR_E_CONNECT || err == WEIR_E_CONNECT_TIMEOUT;
 }
 
-/* The connection ended, by the peer or on the way. */
-static bool is_broken(int err)
+bool weir_retry_is_broken(int err)
 {
     switch (err) {
     case WEIR_E_CLOSED:
@@ -76,7 +75,7 @@ bool weir_retry_replay(const struct weir_retry_attempt *attempt, int err)
     WEIR_ASSERT(attempt->answered || !attempt->delivered);
     if (!attempt->reused || attempt->replayed || attempt->answered)
         return false;
-    if (!attempt->repeatable || !is_broken(err))
+    if (!attempt->repeatable || !weir_retry_is_broken(err))
         return false;
     return attempt->idempotent || !attempt->exposed;
 }
@@ -95,7 +94,7 @@ bool weir_retry_allowed(const struct weir_retry_policy *config,
         return false;
     if (err == 0)
         return attempt->idempotent && is_retryable_status(status);
-    if (!is_connect_error(err) && !is_broken(err) && err != WEIR_E_TIMEOUT)
+    if (!is_connect_error(err) && !weir_retry_is_broken(err) && err != WEIR_E_TIMEOUT)
         return false;
     return attempt->idempotent || !attempt->exposed;
 }

@@ -41,6 +41,9 @@ struct weir_retry_attempt {
     uint32_t sent;  /* times this call was sent, replays not counted: 1 after the first */
 };
 
+/* Did the connection end, by the peer or on the way? */
+bool weir_retry_is_broken(int err);
+
 /* GET, HEAD, OPTIONS, TRACE, PUT, DELETE (case counts), a field Idempotency-Key that is not empty,
  * or the caller's word. */
 bool weir_retry_idempotent(const struct weir_request *request);
