@@ -6,7 +6,8 @@
 
 #define BODY_BYTES (1u << 20)
 
-static uint8_t body[BODY_BYTES];
+/* On a page: how much of it a small socket buffer takes at once depends on that. */
+static _Alignas(4096) uint8_t body[BODY_BYTES];
 
 struct owner {
     struct weir_seg seg; /* first: found again from it */
