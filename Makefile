@@ -325,7 +325,7 @@ clean:
 
 help:
 	@echo 'make              everything: libweir, weir-mock, weir-bench, weir-get, codec-bench, the floor programs, the examples'
-	@echo 'make test         all tests; the last line is the count. ONLY=unit/core runs a part, SAN=address,undefined sanitizes'
+	@echo 'make test         all tests; the last line is the count. ONLY=unit/core,e2e/tls runs a part, SAN=address,undefined sanitizes'
 	@echo 'make test-arm64   the tests of the codecs as code for arm64, in an emulator: tests/arm64.sh'
 	@echo 'make check        what can be found without running: tidy, lint (clang-tidy), cppcheck'
 	@echo 'make tidy         the rules of the house: layers, banned functions, sizes, documentation'

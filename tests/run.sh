@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Runs the tests of one build and ends with one line: `N passed, N failed` (`, N skipped` when there are some).
 #
-#   tests/run.sh BUILD_DIR [PATTERN]     BUILD_DIR as seen from the root of the project; PATTERN: a part of the names to run, e.g. unit/core or e2e/drain
+#   tests/run.sh BUILD_DIR [PATTERN,...]     BUILD_DIR as seen from the root of the project; PATTERN: a part of the names to
+#                                            run, e.g. unit/core or e2e/drain
 #
 # What is run: tests/tidy.sh; BUILD_DIR/tests/unit/**, two at a time; BUILD_DIR/tests/e2e/* and every .sh and .py of
 # tests/e2e that begins with `#!` (others there are helpers), one at a time since they measure time. Each gets
@@ -80,11 +81,11 @@ if [ "${1:-}" = --one ]; then
     exit 0
 fi
 if [ $# -lt 1 ] || [ ! -d "$1" ]; then
-    echo "usage: tests/run.sh BUILD_DIR [PATTERN]" >&2
+    echo "usage: tests/run.sh BUILD_DIR [PATTERN,...]" >&2
     exit 2
 fi
 build=${1%/}
-pattern=${2:-}
+patterns=${2:-}
 WEIR_BUILD=$(cd "$build" && pwd)
 export WEIR_BUILD LOGS=$build/tests/log
 rm -rf "$LOGS"
@@ -106,8 +107,11 @@ on_rings() { # lines NAME|PATH|SECONDS, once for each ring
 programs() { # DIRECTORY: the executables below it, without what stands beside them (.d, .dSYM)
     [ ! -d "$1" ] || find "$1" -type f -perm -u+x ! -name '*.*' | LC_ALL=C sort
 }
-keep() { # lines NAME|PATH|SECONDS whose name holds the pattern
-    awk -F'|' -v pattern="$pattern" 'pattern == "" || index($1, pattern)'
+keep() { # lines NAME|PATH|SECONDS whose name holds one of the patterns
+    awk -F'|' -v patterns="$patterns" '
+        BEGIN { n = split(patterns, p, ",") }
+        n == 0 { print }
+        { for (i = 1; i <= n; i++) if (index($1, p[i])) { print; break } }'
 }
 side_by_side=$(
     {

@@ -161,6 +161,8 @@ static struct weir_client_config client_config(const uint8_t *choice)
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
     cfg.conns_min = 0;
+    cfg.retry.no_replay = true; /* the model knows one attempt of each call, */
+    cfg.drain_bytes_max = 0;    /* and connections that end with what is given up */
     cfg.conns_max = (choice[0] & 16) != 0 ? 2 : 1;
     cfg.pipeline_max = pipelines[choice[0] / 4 % 4];
     cfg.waiting_max = CALLS_MAX;
@@ -576,7 +578,9 @@ static void on_end(struct weir_call *call, int err)
 
 static void call_send(struct world *w, size_t index)
 {
-    static const struct weir_call_handler handler = { on_head, on_body, on_end };
+    static const struct weir_call_handler handler = { .on_head = on_head,
+                                                      .on_body = on_body,
+                                                      .on_end = on_end };
     struct call *c = &w->calls[index];
     struct weir_slice method = method_of(w, index);
     bool connect = is_text(method, "CONNECT");
