@@ -3,7 +3,6 @@
  * Fuzz target: a client. The first eight bytes choose the calls, the limits, the cuts and the
  * faults; the rest is what the server's connections answer, the first one its part, the second one
  * the rest. The engine, its sockets and the client are the real ones, on the ring of the simulator.
- *
  * The calls are made twice, in a quiet world and in one where chance is at work. Both times:
  *
  *   - each call ends exactly once
@@ -15,7 +14,6 @@
  */
 #include "core/engine.h"
 #include "tests/sim/ring_sim.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,8 +159,8 @@ static struct weir_client_config client_config(const uint8_t *choice)
     struct weir_client_config cfg;
     weir_client_config_init(&cfg);
     cfg.conns_min = 0;
-    cfg.retry.no_replay = true; /* the model knows one attempt of each call, */
-    cfg.drain_bytes_max = 0;    /* and connections that end with what is given up */
+    cfg.retry.no_replay = true; /* the model knows one attempt of each, */
+    cfg.drain_bytes_max = 0;    /* which ends with its connection */
     cfg.conns_max = (choice[0] & 16) != 0 ? 2 : 1;
     cfg.pipeline_max = pipelines[choice[0] / 4 % 4];
     cfg.waiting_max = CALLS_MAX;
@@ -578,9 +576,7 @@ static void on_end(struct weir_call *call, int err)
 
 static void call_send(struct world *w, size_t index)
 {
-    static const struct weir_call_handler handler = { .on_head = on_head,
-                                                      .on_body = on_body,
-                                                      .on_end = on_end };
+    static const struct weir_call_handler handler = { on_head, on_body, NULL, on_end };
     struct call *c = &w->calls[index];
     struct weir_slice method = method_of(w, index);
     bool connect = is_text(method, "CONNECT");
