@@ -469,8 +469,9 @@ def ends_what_it_started_when_it_is_ended():
         lib.wait_until(lambda: len(session_of(program.pid)) >= 4, "weir-mock, weir-bench and perf beside the script")
         program.signal(number)
         equal(program.wait(), 128 + number, "exit status")
-        equal((session_of(program.pid), os.listdir(temporary), os.path.exists(svg)), ([], [], False),
-              "what is left behind")
+        # What was told to end may take a moment to.
+        lib.wait_until(lambda pid=program.pid: not session_of(pid), "nobody is left of its session")
+        equal((os.listdir(temporary), os.path.exists(svg)), ([], False), "what is left behind")
 
 
 if __name__ == "__main__":
