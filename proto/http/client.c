@@ -233,9 +233,8 @@ static int health_check_target(struct weir_client *client)
                                            .target = { (const uint8_t *)text, strlen(text) } } };
     if (text[0] == '\0')
         return 0;
-    if (text[0] == '/' &&
-        weir_client_write_head(client, weir_endpoint_authority(&client->endpoints[0]), &call,
-                               client->scratch, client->scratch_bytes) > 0)
+    if (text[0] == '/' && weir_client_write_head(weir_endpoint_authority(&client->endpoints[0]),
+                                                 &call, client->scratch, client->scratch_bytes) > 0)
         return 0;
     return weir_fail(-EINVAL, "health_target '%s': expected a path as it is sent", text);
 }

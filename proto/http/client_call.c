@@ -21,7 +21,7 @@
  *
  * A failed attempt to connect counts for the first waiting call for which none to that endpoint
  * failed before: every waiting call caused one attempt. It ends the call when there is no endpoint
- * left that it could be sent to.
+ * left that it could be sent to, also because those that it has not tried were put out meanwhile.
  */
 #include "proto/http/client_impl.h"
 #include "core/base.h"
@@ -422,13 +422,15 @@ void weir_client_attempt_failed(struct weir_client *client, struct weir_endpoint
     struct weir_call *next;
     for (struct weir_call *call = client->waiting.first; call != NULL && most > 0; call = next) {
         uint64_t wait_ns = 0;
+        uint64_t bit = UINT64_C(1) << endpoint->index;
+        bool again = (call->failed_at & bit) != 0;
         next = call->next;
-        if ((call->failed_at >> endpoint->index & 1) != 0)
-            continue; /* it waits for another endpoint */
-        most--;
-        call->failed_at |= UINT64_C(1) << endpoint->index;
-        if (!tried_everywhere(client, call))
+        call->failed_at |= bit;
+        if (!tried_everywhere(client, call)) {
+            most -= !again; /* else it waits for another endpoint */
             continue;
+        }
+        most--;
         queue_out(client, call);
         call->failed_at = 0;
         call->attempts++;
@@ -455,7 +457,7 @@ static int wait_for_conn(struct weir_client *client, struct weir_call *call)
                          client->waiting.count);
     }
     /* Refused now, not when its turn comes. */
-    int64_t n = weir_client_write_head(client, weir_endpoint_authority(&client->endpoints[0]), call,
+    int64_t n = weir_client_write_head(weir_endpoint_authority(&client->endpoints[0]), call,
                                        client->scratch, client->scratch_bytes);
     if (n < 0)
         return (int)n;
@@ -606,7 +608,7 @@ void weir_call_pause(struct weir_call *call)
     struct weir_client_conn *cc = call->owner;
     call->flags |= CALL_PAUSED;
     if (call->state == CALL_IN_FLIGHT && cc->calls.first == call)
-        weir_client_conn_pause(cc);
+        weir_conn_pause(cc->conn);
 }
 
 void weir_call_resume(struct weir_call *call)

@@ -521,11 +521,6 @@ static void cc_on_eof(struct weir_conn *conn)
 
 /* ---- Pausing ----------------------------------------------------------------------------- */
 
-void weir_client_conn_pause(struct weir_client_conn *cc)
-{
-    weir_conn_pause(cc->conn);
-}
-
 void weir_client_conn_resume(struct weir_client_conn *cc)
 {
     if (cc->gone)

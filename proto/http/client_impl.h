@@ -329,15 +329,14 @@ static inline void weir_client_conn_set_ending(struct weir_client_conn *cc)
  * @return false: it cannot; the connection has to be closed */
 bool weir_client_conn_leave(struct weir_client_conn *cc);
 void weir_client_hurry(struct weir_client *client);
-/* Its first call takes no more, and takes more again. */
-void weir_client_conn_pause(struct weir_client_conn *cc);
+/* Its first call takes more again. */
 void weir_client_conn_resume(struct weir_client_conn *cc);
 
 /* ---- client_write.c ---------------------------------------------------------------------- */
 
 /* Serialise the head of a call's request. @return bytes or as weir_http1_write_request() */
-int64_t weir_client_write_head(struct weir_client *client, struct weir_slice authority,
-                               const struct weir_call *call, uint8_t *out, size_t capacity);
+int64_t weir_client_write_head(struct weir_slice authority, const struct weir_call *call,
+                               uint8_t *out, size_t capacity);
 /* All of the request but what a source makes. @return bytes queued; -EINVAL; -ENOBUFS */
 int64_t weir_client_write_request(struct weir_client_conn *cc, struct weir_call *call);
 /* More of the body that a source makes, as there is room. */

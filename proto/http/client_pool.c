@@ -281,10 +281,13 @@ void weir_endpoint_keep_min(struct weir_endpoint *endpoint)
     struct weir_client *client = endpoint->client;
     if (!client->used || client->closing)
         return;
+    /* One at a time to a server that was not there: all of them would be a load of their own. */
+    if (endpoint->retry_ns != 0 && endpoint->connecting_count > 0)
+        return;
     while (endpoint->conns_count < conns_min(client) && may_grow(endpoint) &&
            !endpoint->resolving && endpoint->retry_at_ns <= client->engine->now_ns &&
            weir_endpoint_fit(endpoint))
-        if (!weir_endpoint_resolve(endpoint) || conn_open(endpoint) < 0)
+        if (!weir_endpoint_resolve(endpoint) || conn_open(endpoint) < 0 || endpoint->retry_ns != 0)
             return;
 }
 
@@ -307,7 +310,8 @@ void weir_client_conn_made(struct weir_client_conn *cc)
         weir_client_feed(cc, share > 0 ? share : 1);
     }
     weir_client_offer(cc);
-    if (client->waiting.count > 0) /* this one may have been meant for something else */
+    /* It may have been meant for something else than what waits, or be the first that succeeded. */
+    if (client->waiting.count > 0 || endpoint->conns_count < conns_min(client))
         weir_ready_push(&client->engine->ready, &client->retry_run);
 }
 

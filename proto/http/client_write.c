@@ -56,11 +56,10 @@ static struct weir_http1_request_spec spec_of(struct weir_slice authority,
     return spec;
 }
 
-int64_t weir_client_write_head(struct weir_client *client, struct weir_slice authority,
-                               const struct weir_call *call, uint8_t *out, size_t capacity)
+int64_t weir_client_write_head(struct weir_slice authority, const struct weir_call *call,
+                               uint8_t *out, size_t capacity)
 {
     struct weir_http1_request_spec spec = spec_of(authority, call);
-    (void)client;
     if (weir_http1_request_bytes_max(&spec) > capacity)
         return weir_fail(-EINVAL, "the request head needs more than %zu bytes", capacity);
     return weir_http1_write_request(out, capacity, &spec);
@@ -72,8 +71,8 @@ static int64_t long_write(struct weir_client_conn *cc, struct weir_call *call)
     struct weir_client *client = cc->client;
     struct weir_conn *conn = cc->conn;
     struct weir_slice body = body_of(call);
-    int64_t n = weir_client_write_head(client, weir_endpoint_authority(cc->endpoint), call,
-                                       client->scratch, client->scratch_bytes);
+    int64_t n = weir_client_write_head(weir_endpoint_authority(cc->endpoint), call, client->scratch,
+                                       client->scratch_bytes);
     if (n < 0)
         return n;
     int rc = weir_sendq_copy(conn->engine, &conn->out,

@@ -88,6 +88,21 @@ def curl_gets_answers():
 
 
 @test
+def weir_bench_speaks_it():
+    mock = tls_mock()
+    url = f"https://{mock.text}/api/health"
+    for trust in (["--cacert", CERT], ["--insecure"]):
+        run = lib.run([lib.BENCH, "-c", "4", "-n", "200", *trust, "--json", "-", url])
+        equal(run.process.returncode, 0, run.stderr)
+        result = json.loads(run.stdout)
+        equal((result["requests"], result["errors"]), (200, 0), "answers over TLS")
+    run = lib.run([lib.BENCH, "-c", "1", "-n", "3", "--json", "-", url])
+    equal(run.process.returncode, 2, "nobody vouches for it")
+    check("WEIR_E_CERTIFICATE" in run.stdout, run.stdout)
+    mock.stop()
+
+
+@test
 def threads_share_sessions():
     mock = tls_mock("--threads", "2")
     context = ssl.create_default_context(cafile=CERT)

@@ -118,6 +118,25 @@ static void test_all_refuse(void **state)
     assert_int_equal(ask(5, 5), 0);
 }
 
+/* The server that a call waits for is put out: it is not left to wait for one that it has tried. */
+static void test_put_out_meanwhile(void **state)
+{
+    (void)state;
+    rig.client_cfg.conns_max = 30;
+    open_nodes(2);
+    struct weir_client *client = rig.client;
+    client->endpoints[1].retry_at_ns = UINT64_MAX; /* it rests */
+    rig_get(&calls[0], &rig, "/");
+    UNTIL(calls[0].call.failed_at == 1);
+    assert_int_equal(stats().waiting_now, 1);
+    for (unsigned i = 0; i < 5; i++)
+        weir_endpoint_unreached(&client->endpoints[1], WEIR_E_CONNECT);
+    assert_int_equal(stats().ejected_now, 1);
+    for (unsigned i = 0; i < 5 && rig.calls_ended == 0; i++)
+        pass_time(RIG_S); /* the first is tried again, and refuses again */
+    rig_expect_err(&calls[0], WEIR_E_CONNECT);
+}
+
 /* ---- Fitness ----------------------------------------------------------------------------- */
 
 /* Five failures in a row; then one call decides, and the next time is longer. */
@@ -436,6 +455,7 @@ int main(void)
         NODES_TEST(test_less_loaded),
         NODES_TEST(test_failover),
         NODES_TEST(test_all_refuse),
+        NODES_TEST(test_put_out_meanwhile),
         NODES_TEST(test_ejection),
         NODES_TEST(test_half_open),
         NODES_TEST(test_never_ejected),

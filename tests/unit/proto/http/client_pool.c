@@ -502,6 +502,27 @@ static void test_pauses(void **state)
     assert_int_equal(stats().connect_failures, 9);
 }
 
+/* The least is asked for all at once, but only one at a time while the server is not there. */
+static void test_pauses_for_the_least(void **state)
+{
+    (void)state;
+    rig.client_cfg.conns_min = 10;
+    rig_open_raw(&rig, 20);
+    rig_refuse(&rig);
+    rig_get(&calls[0], &rig, "/");
+    rig_expect_err(&calls[0], WEIR_E_CONNECT);
+    RIG_UNTIL(&rig, stats().connecting_now == 0);
+    uint64_t failures = stats().connect_failures;
+    assert_in_range(failures, 1, 10);
+    for (unsigned i = 0; i < 5; i++) {
+        struct weir_endpoint *e = &rig.client->endpoints[0];
+        rig_skip(&rig, e->retry_at_ns - weir_min_u64(rig_now(&rig), e->retry_at_ns));
+        RIG_UNTIL(&rig, stats().connect_failures > failures);
+        rig_settle(&rig);
+        assert_int_equal(stats().connect_failures, ++failures);
+    }
+}
+
 /* A failed attempt is no loss to calls that a connection in use will serve. */
 static void test_served_by_others(void **state)
 {
@@ -638,6 +659,7 @@ int main(void)
         RIG_TEST(test_refused),
         RIG_TEST(test_refused_tells),
         RIG_TEST(test_pauses),
+        RIG_TEST(test_pauses_for_the_least),
         RIG_TEST(test_served_by_others),
         RIG_TEST(test_no_descriptors),
         RIG_TEST(test_connect_timeout),
