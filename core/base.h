@@ -3,6 +3,7 @@
 #ifndef WEIR_CORE_BASE_H
 #define WEIR_CORE_BASE_H
 
+#include <errno.h>
 #include <weir/base.h>
 
 #include <string.h>
@@ -43,6 +44,12 @@ static inline uint64_t weir_min_u64(uint64_t a, uint64_t b)
 static inline uint64_t weir_max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+/* Does this process or machine lack something, so that the same would fail with any peer? */
+static inline bool weir_is_shortage(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
 }
 
 /* A hint in a loop that waits for another CPU: it saves power and lets a sibling thread run. */

@@ -86,12 +86,6 @@ static const struct weir_addr *addr_keep(struct weir_engine *engine, const struc
     return kept;
 }
 
-/* Results that are not the address's fault: another one would fare no better now. */
-static bool is_shortage(int err)
-{
-    return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
-}
-
 static const struct weir_conn_handler attempt_handler;
 
 /* Begin the next attempt that can be begun. */
@@ -115,10 +109,11 @@ static void attempt_begin(struct weir_dial *dial)
             dial->attempts[dial->attempts_count++] = (struct weir_dial_attempt){ conn, index };
             return;
         }
-        if (is_shortage(rc) && dial->attempts_count > 0)
+        /* Another address would fare no better now. */
+        if (weir_is_shortage(rc) && dial->attempts_count > 0)
             return; /* others are under way; it is tried again when the next is due */
         dial->err = rc;
-        dial->next = is_shortage(rc) ? dial->cfg.count : dial->next + 1;
+        dial->next = weir_is_shortage(rc) ? dial->cfg.count : dial->next + 1;
     }
 }
 

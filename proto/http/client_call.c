@@ -207,7 +207,10 @@ static void on_call_timer(struct weir_timer *timer, void *ctx)
 
 void weir_client_memory_short(struct weir_client *client)
 {
-    weir_timer_set(client->engine, &client->memory_timer, client->engine->now_ns + MEMORY_RETRY_NS);
+    /* Not moved: calls that find none again and again must not keep the sources waiting. */
+    if (!weir_timer_is_set(&client->memory_timer))
+        weir_timer_set(client->engine, &client->memory_timer,
+                       client->engine->now_ns + MEMORY_RETRY_NS);
 }
 
 static void pump_all(struct weir_client *client)

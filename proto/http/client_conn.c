@@ -264,7 +264,7 @@ static void call_again(struct weir_client_conn *cc, struct weir_call *call, uint
         return;
     }
     call->flags |= CALL_AGAIN;
-    call->limit_ns = wait_ns;
+    call->limit_ns = wait_ns; /* kept there until the connection has let go of its memory */
     weir_client_conn_end(cc, WEIR_E_CANCELLED);
 }
 
@@ -611,7 +611,7 @@ static void cc_on_secure(struct weir_conn *conn)
     if (info.alpn.len > 0 && (info.alpn.len < 7 || memcmp(info.alpn.ptr, "http/1.", 7) != 0)) {
         snprintf(cc->endpoint->reason, sizeof cc->endpoint->reason, "%s: the server speaks %.*s",
                  cc->endpoint->label, (int)info.alpn.len, (const char *)info.alpn.ptr);
-        cc->spoken = true;
+        cc->foreign = true;
         weir_client_conn_end(cc, WEIR_E_TLS);
         return;
     }
@@ -672,7 +672,7 @@ static void cc_on_timeout(struct weir_conn *conn)
 static void cc_on_closed(struct weir_conn *conn, int err)
 {
     struct weir_client_conn *cc = conn->user;
-    if ((err == WEIR_E_TLS && !cc->spoken) || err == WEIR_E_CERTIFICATE)
+    if ((err == WEIR_E_TLS && !cc->foreign) || err == WEIR_E_CERTIFICATE)
         snprintf(cc->endpoint->reason, sizeof cc->endpoint->reason, "%s: %s", cc->endpoint->label,
                  weir_conn_tls_error(conn));
     if (!cc->ending && !cc->connecting && cc->calls.count == 0 && !cc->draining)

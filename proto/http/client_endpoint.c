@@ -211,7 +211,7 @@ static void on_health_end(struct weir_call *call, int err)
     struct weir_client *client = endpoint->client;
     bool good = err == 0 && call->status >= 200 && call->status < 300;
     endpoint->checking = false;
-    if (weir_client_short(err) && !client->closing) {
+    if (weir_is_shortage(err) && !client->closing) {
         health_next(endpoint); /* that says nothing of the server */
         return;
     }

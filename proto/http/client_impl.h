@@ -25,7 +25,6 @@
 #include "proto/http/outlier.h"
 #include "proto/http/retry.h"
 
-#include <errno.h>
 #include <weir/client.h>
 #include <weir/http1.h>
 
@@ -103,7 +102,7 @@ struct weir_client_conn {
     bool retiring;   /* we end it, unused as it is */
     bool gone;       /* has ended; its calls are told */
     bool keep_alive; /* as the response that is being read says */
-    bool spoken;     /* TLS was fine; the protocol that was agreed on is not ours */
+    bool foreign;    /* by ALPN the server speaks another protocol than HTTP/1 */
     bool answered;   /* a response was read */
     bool draining;   /* reads the rest of a response whose call is gone */
     bool drain_head; /* ... the request was HEAD */
@@ -214,12 +213,6 @@ struct weir_client {
     char tls_name[NAME_BYTES];        /* empty: the endpoint's host */
     struct weir_arena arena;
 };
-
-/* Is it this process or machine that lacks something? */
-static inline bool weir_client_short(int err)
-{
-    return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
-}
 
 /* A random number, of which the client's seed decides. */
 uint64_t weir_client_random(struct weir_client *client);

@@ -218,7 +218,7 @@ static void attempt_failed(struct weir_endpoint *endpoint, int err, int os_err, 
     struct weir_client *client = endpoint->client;
     client->stats.connect_failures++;
     pause_connecting(endpoint);
-    if (!weir_client_short(os_err)) /* that would be no fault of the server's */
+    if (!weir_is_shortage(os_err)) /* that would be no fault of the server's */
         weir_endpoint_unreached(endpoint, err);
     /* What is still under way is for as many calls. */
     uint32_t left = client->waiting.count > client->connecting_count
