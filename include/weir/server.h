@@ -76,7 +76,15 @@ struct weir_server_handler {
      * WEIR_E_TIMEOUT, WEIR_E_LIMIT, WEIR_E_SHUTDOWN, WEIR_E_CANCELLED (aborted by the application), or -errno.
      */
     void (*on_end)(struct weir_exchange *exchange, int err, void *ctx);
+    /**
+     * A connection was accepted and nothing of it is read yet; `number` is its own on this server, from 1. Return 0 to
+     * serve it; how many ns to wait before it is read (then it counts as served meanwhile); WEIR_ACCEPT_RESET; or
+     * WEIR_ACCEPT_CLOSE.
+     */
+    uint64_t (*on_accept)(struct weir_server *server, uint64_t number, void *ctx);
 };
+#define WEIR_ACCEPT_RESET UINT64_MAX       /**< from on_accept: reset it */
+#define WEIR_ACCEPT_CLOSE (UINT64_MAX - 1) /**< from on_accept: end it in order, without a word */
 
 /** Bytes weir_server_open() will reserve; -EINVAL for a bad field. Pure function, any thread. */
 WEIR_API int64_t weir_server_memory_bytes(const struct weir_server_config *cfg);
@@ -154,6 +162,16 @@ WEIR_API struct weir_engine *weir_exchange_engine(const struct weir_exchange *ex
  * @return out */
 WEIR_API const char *weir_exchange_peer(const struct weir_exchange *exchange, char *out, size_t capacity);
 
+/** The number of its connection on its server, as on_accept got it; 0 when the connection is gone. */
+WEIR_API uint64_t weir_exchange_conn(const struct weir_exchange *exchange);
+/** The 0 or 1 of the request's HTTP/1.0 or HTTP/1.1. */
+WEIR_API int weir_exchange_version_minor(const struct weir_exchange *exchange);
+/**
+ * Does the connection end with this answer whatever the answer says? The client asked for it, HTTP/1.0 without keep-alive,
+ * a drain, or a body too long to be read to its end. May become true until the answer is begun.
+ */
+WEIR_API bool weir_exchange_closes(const struct weir_exchange *exchange);
+
 enum weir_body {
     WEIR_BODY_COPY,  /**< copied before the call returns */
     /** must stay valid and unchanged until on_end; a large one leaves without being copied where the kernel can */
@@ -216,12 +234,28 @@ WEIR_API WEIR_MUST_USE int weir_exchange_write_piece(struct weir_exchange *excha
 /** End a streamed answer. Errors as weir_exchange_write(). */
 WEIR_API WEIR_MUST_USE int weir_exchange_finish(struct weir_exchange *exchange);
 
+/**
+ * Begin an answer whose bytes are the caller's own, head and framing included: what weir_exchange_write() takes from now on
+ * is sent as it is, when it is this exchange's turn. For servers that test clients: nothing is checked. After
+ * weir_exchange_finish() the connection goes on unless weir_exchange_closes(); weir_exchange_abort() but for WEIR_ABORT_RST,
+ * and weir_exchange_shutdown(), wait for the exchange's turn. Errors: -EALREADY; -EPIPE: on_end follows.
+ */
+WEIR_API WEIR_MUST_USE int weir_exchange_begin_raw(struct weir_exchange *exchange);
+
 enum weir_abort {
     WEIR_ABORT_FIN, /**< what was queued is sent, then the connection ends: a truncated answer */
-    WEIR_ABORT_RST  /**< reset at once */
+    WEIR_ABORT_RST, /**< reset at once */
+    /** what was queued is given to the kernel, then reset: what the kernel has not transmitted by then is lost */
+    WEIR_ABORT_RST_SENT
 };
 /** Give up the exchange and its connection. on_end (WEIR_E_CANCELLED) follows, never inside this call. */
 WEIR_API void weir_exchange_abort(struct weir_exchange *exchange, enum weir_abort how);
+/**
+ * Give it up by half: what was queued is sent, then the server's direction ends (shutdown(2), SHUT_WR), and the connection
+ * stays until the client ends it, a drain's deadline, or weir_exchange_abort(), which then ends it at once. on_end
+ * (WEIR_E_CANCELLED) follows when it is gone.
+ */
+WEIR_API void weir_exchange_shutdown(struct weir_exchange *exchange);
 
 #ifdef __cplusplus
 }

@@ -138,6 +138,10 @@ void weir_exchange_progress(struct weir_session *s)
         }
         if (!x->finished)
             break;
+        if (WEIR_UNLIKELY(x->ending != ENDING_NONE)) {
+            weir_exchange_end_conn(x);
+            return;
+        }
         x->end_at = conn->queued_bytes;
         s->turn = x->next;
         if (x->close) {
@@ -179,14 +183,18 @@ static bool unread_is_large(const struct weir_exchange *x)
            s->body.remaining > s->server->cfg.linger_bytes_max;
 }
 
-/* Will the connection end after this answer? */
-static bool decide_close(const struct weir_exchange *x, const struct weir_response *r)
+bool weir_exchange_last(const struct weir_exchange *x)
 {
     const struct weir_session *s = x->session;
     if (unread_is_large(x))
         return true;
-    return r->close || !x->keep_alive || x->close ||
+    return !x->keep_alive || x->close ||
            (x->next == NULL && (s->server->draining || s->state == SESSION_STOPPED));
+}
+
+static bool decide_close(const struct weir_exchange *x, const struct weir_response *r)
+{
+    return r->close || weir_exchange_last(x);
 }
 
 static struct weir_http1_response_spec spec_of(struct weir_exchange *x,
@@ -391,7 +399,7 @@ static int response_write(struct weir_exchange *x, const struct weir_http1_respo
     return rc < 0 ? rc : body_write(x, body, how);
 }
 
-static void answered(struct weir_exchange *x)
+void weir_exchange_answered(struct weir_exchange *x)
 {
     struct weir_session *s = x->session;
     x->finished = true;
@@ -417,7 +425,7 @@ int weir_exchange_respond(struct weir_exchange *x, const struct weir_response *r
             return rc;
         }
         x->begun = true;
-        answered(x);
+        weir_exchange_answered(x);
         return 0;
     }
     struct weir_http1_response_spec spec = spec_of(x, r);
@@ -432,7 +440,7 @@ int weir_exchange_respond(struct weir_exchange *x, const struct weir_response *r
     }
     x->close = spec.close;
     x->begun = true;
-    answered(x);
+    weir_exchange_answered(x);
     return 0;
 }
 
@@ -482,7 +490,7 @@ int weir_exchange_write(struct weir_exchange *x, struct weir_slice piece)
     int rc = writable(x);
     if (rc < 0)
         return rc;
-    if (piece.len == 0 || x->head)
+    if (piece.len == 0 || (x->head && !x->raw))
         return 0;
     struct weir_engine *engine = x->session->conn->engine;
     struct weir_sendq *out = out_of(x);
@@ -583,22 +591,8 @@ int weir_exchange_finish(struct weir_exchange *x)
         }
         queued(x, end.len);
     }
-    answered(x);
+    weir_exchange_answered(x);
     return 0;
-}
-
-void weir_exchange_abort(struct weir_exchange *x, enum weir_abort how)
-{
-    struct weir_session *s = x->session;
-    if (s == NULL)
-        return; /* answered and sent whole */
-    if (x->err == 0)
-        x->err = WEIR_E_CANCELLED;
-    s->state = SESSION_STOPPED;
-    if (how == WEIR_ABORT_FIN)
-        weir_conn_finish(s->conn, WEIR_E_CANCELLED, &s->server->linger);
-    else
-        weir_conn_close(s->conn, WEIR_E_CANCELLED, true);
 }
 
 void weir_exchange_wake_writers(struct weir_session *s)

@@ -45,7 +45,11 @@ struct weir_exchange {
     bool close;      /* the connection ends with this answer */
     bool want_write; /* on_writable is owed */
     bool starved;    /* found no output memory, and has queued nothing since */
+    bool raw;        /* the application writes head and framing itself */
+    uint8_t ending;  /* raw: enum weir_exchange_ending, what happens when it is its turn */
 };
+
+enum weir_exchange_ending { ENDING_NONE, ENDING_FIN, ENDING_RST, ENDING_SHUTDOWN };
 
 enum weir_session_state {
     SESSION_HEAD,   /* reading or waiting for a head */
@@ -74,6 +78,8 @@ struct weir_session {
     bool dropped;               /* input was not read: the end needs lingering */
     bool securing;              /* the TLS handshake is not complete */
     uint64_t read_deadline_ns;  /* for a handshake, the rest of a head, or a piece of a body */
+    uint64_t held_until_ns;     /* by on_accept: nothing is read before; 0 = not held */
+    uint64_t number;            /* among the server's connections */
     uint64_t write_deadline_ns; /* moved only by output that left; 0 = nothing waits to leave */
     struct weir_http1_body body;
     struct weir_stash stash;
@@ -187,7 +193,15 @@ void weir_session_update_deadline(struct weir_session *session);
 /* Refuse the request that is being read: answer `status` in its turn, then end the connection. */
 void weir_session_refuse(struct weir_session *session, uint16_t status, const char *text, int err);
 
+/* raw.c */
+/* Its turn has come: do to the connection what x->ending says. */
+void weir_exchange_end_conn(struct weir_exchange *exchange);
+
 /* exchange.c */
+/* The answer is complete, or whatever takes its place. */
+void weir_exchange_answered(struct weir_exchange *exchange);
+/* Will the connection end after this answer, whatever it says? */
+bool weir_exchange_last(const struct weir_exchange *exchange);
 struct weir_exchange *weir_exchange_begin_request(struct weir_session *session);
 /* Put what the answer gained on the wire, if it is its turn; go on to the next when it is finished.
  */

@@ -51,7 +51,9 @@ void weir_session_update_deadline(struct weir_session *s)
         s->write_deadline_ns = 0;
     else if (s->write_deadline_ns == 0 && cfg->write_timeout_ns != 0)
         s->write_deadline_ns = now + cfg->write_timeout_ns;
-    if (reading(s))
+    if (s->held_until_ns != 0)
+        deadline = s->held_until_ns;
+    else if (reading(s))
         deadline = s->read_deadline_ns;
     else if (unused(s) && cfg->idle_timeout_ns != 0)
         deadline = now + cfg->idle_timeout_ns;
@@ -413,7 +415,10 @@ static void session_on_timeout(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
     uint64_t now = conn->engine->now_ns;
-    if (s->securing) {
+    if (s->held_until_ns != 0 && s->held_until_ns <= now) {
+        s->held_until_ns = 0;
+        weir_session_unpark(s);
+    } else if (s->securing) {
         s->server->stats.timeouts++;
         weir_conn_close(conn, WEIR_E_TIMEOUT, false); /* it could not read a 408 */
     } else if (s->write_deadline_ns != 0 && s->write_deadline_ns <= now) {
@@ -478,6 +483,23 @@ static void session_secure(struct weir_session *s)
     read_deadline_set(s, bound != 0 ? bound : server->cfg.idle_timeout_ns);
 }
 
+/* Ask the application what is to become of a new connection. */
+static void session_accepted(struct weir_session *s)
+{
+    struct weir_server *server = s->server;
+    uint64_t verdict = server->handler.on_accept(server, s->number, server->ctx);
+    if (verdict == WEIR_ACCEPT_RESET || verdict == WEIR_ACCEPT_CLOSE) {
+        s->state = SESSION_STOPPED;
+        weir_conn_close(s->conn, WEIR_E_CANCELLED, verdict == WEIR_ACCEPT_RESET);
+    } else if (verdict > 0) {
+        /* Parked, but on no list: no end of another exchange lets it in, only time does. */
+        uint64_t now = s->conn->engine->now_ns;
+        s->held_until_ns = verdict < UINT64_MAX - now ? now + verdict : UINT64_MAX;
+        s->parked = true;
+        weir_conn_pause(s->conn);
+    }
+}
+
 struct weir_session *weir_session_open(struct weir_server *server, int fd)
 {
     struct weir_session *s = weir_pool_get(&server->sessions);
@@ -496,8 +518,10 @@ struct weir_session *weir_session_open(struct weir_server *server, int fd)
     s->conn->zc = &server->zc;
     weir_list_push_back(&server->sessions_list, &s->link);
     server->stats.conns_now++;
-    server->stats.conns++;
-    if (server->cfg.tls != NULL)
+    s->number = ++server->stats.conns;
+    if (WEIR_UNLIKELY(server->handler.on_accept != NULL))
+        session_accepted(s);
+    if (server->cfg.tls != NULL && weir_conn_usable(s->conn))
         session_secure(s);
     weir_session_update_deadline(s);
     return s;

@@ -140,6 +140,7 @@ struct rig {
     unsigned fds_before;
     /* the server's script; without on_request and on_last each request is answered by rig_echo() */
     rig_hook *on_request, *on_last, *on_writable, *on_end;
+    uint64_t (*on_accept)(struct rig *r, uint64_t number); /* NULL: served at once */
     struct rig_x xs[RIG_X_MAX];
     unsigned xs_count, xs_ended;
     unsigned drained;
@@ -469,11 +470,19 @@ static inline void rig_on_end(struct weir_exchange *x, int err, void *ctx)
         r->on_end(rx);
 }
 
+static inline uint64_t rig_on_accept(struct weir_server *server, uint64_t number, void *ctx)
+{
+    struct rig *r = ctx;
+    (void)server;
+    return r->on_accept != NULL ? r->on_accept(r, number) : 0;
+}
+
 static const struct weir_server_handler rig_handler = {
     .on_request = rig_on_request,
     .on_body = rig_on_body,
     .on_writable = rig_on_writable,
     .on_end = rig_on_end,
+    .on_accept = rig_on_accept,
 };
 
 static inline void rig_serve(struct rig *r)
