@@ -77,9 +77,15 @@ struct weir_server_handler {
      */
     void (*on_end)(struct weir_exchange *exchange, int err, void *ctx);
     /**
-     * A connection was accepted and nothing of it is read yet; `number` is its own on this server, from 1. Return 0 to
-     * serve it; how many ns to wait before it is read (then it counts as served meanwhile); WEIR_ACCEPT_RESET; or
-     * WEIR_ACCEPT_CLOSE.
+     * The client has ended its direction of the connection before it has the whole answer: it is gone, or it only has
+     * nothing more to ask (RFC 9112 section 9.6); nobody can tell until bytes are sent to it. The answer may be given all
+     * the same, or the exchange aborted. At most once for each exchange.
+     */
+    void (*on_peer_end)(struct weir_exchange *exchange, void *ctx);
+    /**
+     * A connection was accepted and nothing of it is read yet; `number` is its own, from 1, on this server or in its
+     * group. Return 0 to serve it; how many ns to wait before its requests are looked at (a drain resets it meanwhile);
+     * WEIR_ACCEPT_RESET; or WEIR_ACCEPT_CLOSE.
      */
     uint64_t (*on_accept)(struct weir_server *server, uint64_t number, void *ctx);
 };
@@ -162,7 +168,7 @@ WEIR_API struct weir_engine *weir_exchange_engine(const struct weir_exchange *ex
  * @return out */
 WEIR_API const char *weir_exchange_peer(const struct weir_exchange *exchange, char *out, size_t capacity);
 
-/** The number of its connection on its server, as on_accept got it; 0 when the connection is gone. */
+/** The number of its connection, as on_accept got it; 0 when the connection is gone. */
 WEIR_API uint64_t weir_exchange_conn(const struct weir_exchange *exchange);
 /** The 0 or 1 of the request's HTTP/1.0 or HTTP/1.1. */
 WEIR_API int weir_exchange_version_minor(const struct weir_exchange *exchange);

@@ -94,7 +94,13 @@ struct weir_server_group {
     pthread_mutex_t lock; /* joining and leaving: what follows, and members' `server` */
     uint32_t members_count;
     char address[WEIR_ADDR_TEXT_BYTES]; /* of the members there are */
+    uint64_t conns;                     /* ever, of all members: atomic */
 };
+
+uint64_t weir_group_number(struct weir_server *server)
+{
+    return __atomic_add_fetch(&server->cfg.group->conns, 1, __ATOMIC_RELAXED);
+}
 
 /* ---- The load ---------------------------------------------------------------------------- */
 

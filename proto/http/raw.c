@@ -33,6 +33,13 @@ void weir_exchange_end_conn(struct weir_exchange *x)
     else
         s->conn->reset = true; /* for the close that follows what is queued */
     s->state = SESSION_STOPPED;
+    if (s->conn->finishing) {
+        /* By half, and not all of that has left: it no longer waits for the client behind it. */
+        s->conn->linger = linger != NULL;
+        s->conn->linger_bytes = linger != NULL ? linger->bytes_max : 0;
+        s->conn->linger_ns = linger != NULL ? linger->timeout_ns : 0;
+        return;
+    }
     weir_conn_finish(s->conn, WEIR_E_CANCELLED, linger);
     weir_session_update_deadline(s);
 }

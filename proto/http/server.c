@@ -208,7 +208,9 @@ void weir_server_drain(struct weir_server *server, uint64_t deadline_ns,
     for (struct weir_list *n = server->sessions_list.next; n != &server->sessions_list;
          n = n->next) {
         struct weir_session *s = weir_container_of(n, struct weir_session, link);
-        if (weir_session_idle(s))
+        if (s->held_until_ns != 0) /* nothing of it was looked at */
+            weir_conn_close(s->conn, WEIR_E_SHUTDOWN, true);
+        else if (weir_session_idle(s))
             weir_session_end_idle(s);
     }
     if (deadline_ns != 0)

@@ -79,7 +79,7 @@ struct weir_session {
     bool securing;              /* the TLS handshake is not complete */
     uint64_t read_deadline_ns;  /* for a handshake, the rest of a head, or a piece of a body */
     uint64_t held_until_ns;     /* by on_accept: nothing is read before; 0 = not held */
-    uint64_t number;            /* among the server's connections */
+    uint64_t number;            /* among the connections of the server, or of its group */
     uint64_t write_deadline_ns; /* moved only by output that left; 0 = nothing waits to leave */
     struct weir_http1_body body;
     struct weir_stash stash;
@@ -158,6 +158,8 @@ struct weir_slice weir_server_date(struct weir_server *server);
 /* group.c, of a server with a `member` except for join. */
 /* Before it listens. @return 0, or what weir_server_open() says (weir_error_text() names it) */
 int weir_group_join(struct weir_server *server) WEIR_MUST_USE;
+/* A number for a connection: no other of the group has it. */
+uint64_t weir_group_number(struct weir_server *server);
 /* It listens: hand-overs may come. */
 void weir_group_start(struct weir_server *server);
 /* Serve `fd`, which was accepted, or hand it over. */

@@ -328,9 +328,21 @@ static void settle(struct weir_session *s)
     weir_session_update_deadline(s);
 }
 
+/* Nothing is asked before its time has come; but no more is kept than one head can be. */
+static void held_recv(struct weir_session *s, struct weir_slice data)
+{
+    keep(s, data);
+    if (s->stash.bytes >= s->server->cfg.head_bytes_max)
+        weir_conn_pause(s->conn);
+}
+
 static void session_on_recv(struct weir_conn *conn, struct weir_slice data)
 {
     struct weir_session *s = conn->user;
+    if (WEIR_UNLIKELY(s->held_until_ns != 0)) {
+        held_recv(s, data);
+        return;
+    }
     if (WEIR_LIKELY(s->stash.bytes == 0)) {
         size_t used = feed(s, data);
         keep(s, (struct weir_slice){ data.ptr + used, data.len - used });
@@ -354,11 +366,25 @@ static void input_ended(struct weir_session *s)
         weir_session_finish(s);
 }
 
+/* Those whose answers are not complete learn that the client may be gone. */
+static void peer_ended(struct weir_session *s)
+{
+    struct weir_server *server = s->server;
+    /* Exchanges end later, never inside a callback. */
+    for (struct weir_exchange *x = s->turn; x != NULL; x = x->next)
+        if (!x->finished && !x->internal)
+            server->handler.on_peer_end(x, server->ctx);
+}
+
 static void session_on_eof(struct weir_conn *conn)
 {
     struct weir_session *s = conn->user;
-    if (!s->parked && !stopped(s))
+    if (s->held_until_ns != 0 && s->stash.bytes == 0)
+        weir_session_end_idle(s); /* it left without a word */
+    else if (!s->parked && !stopped(s))
         input_ended(s);
+    if (s->server->handler.on_peer_end != NULL)
+        peer_ended(s);
     settle(s);
 }
 
@@ -492,11 +518,11 @@ static void session_accepted(struct weir_session *s)
         s->state = SESSION_STOPPED;
         weir_conn_close(s->conn, WEIR_E_CANCELLED, verdict == WEIR_ACCEPT_RESET);
     } else if (verdict > 0) {
-        /* Parked, but on no list: no end of another exchange lets it in, only time does. */
+        /* Parked, but on no list: no end of another exchange lets it in, only time does. It is
+         * received, so that a client that goes is noticed. */
         uint64_t now = s->conn->engine->now_ns;
         s->held_until_ns = verdict < UINT64_MAX - now ? now + verdict : UINT64_MAX;
         s->parked = true;
-        weir_conn_pause(s->conn);
     }
 }
 
@@ -518,7 +544,8 @@ struct weir_session *weir_session_open(struct weir_server *server, int fd)
     s->conn->zc = &server->zc;
     weir_list_push_back(&server->sessions_list, &s->link);
     server->stats.conns_now++;
-    s->number = ++server->stats.conns;
+    server->stats.conns++;
+    s->number = server->member != NULL ? weir_group_number(server) : server->stats.conns;
     if (WEIR_UNLIKELY(server->handler.on_accept != NULL))
         session_accepted(s);
     if (server->cfg.tls != NULL && weir_conn_usable(s->conn))

@@ -218,6 +218,34 @@ static void test_half_close_is_ended(void **state)
     assert_int_equal(rig_server_stats(r).conns_now, 0);
 }
 
+/* ---- A client that may be gone ------------------------------------------------------------ */
+
+static void count_peer_end(struct rig_x *rx)
+{
+    rx->step++;
+}
+
+static void test_peer_end_is_told(void **state)
+{
+    struct rig *r = &rig;
+    (void)state;
+    r->on_last = rig_wait;
+    r->on_peer_end = count_peer_end;
+    rig_serve(r);
+    struct rig_peer *p = rig_dial(r);
+    rig_text(r, p, GET("/a") GET("/b") GET("/c"));
+    RIG_UNTIL(r, r->xs_count == 3);
+    rig_respond(&r->xs[1], 200, "b"); /* has its answer, though it is not its turn */
+    rig_half_close(p);
+    RIG_UNTIL(r, r->xs[2].step == 1);
+    assert_int_equal(r->xs[0].step, 1);
+    assert_int_equal(r->xs[1].step, 0);
+    rig_respond(&r->xs[0], 200, "a"); /* it may be answered all the same */
+    weir_exchange_abort(r->xs[2].x, WEIR_ABORT_FIN);
+    RIG_UNTIL(r, r->xs_ended == 3);
+    assert_int_equal(r->xs[2].err, WEIR_E_CANCELLED);
+}
+
 /* ---- At the door ------------------------------------------------------------------------- */
 
 static uint64_t reset_odd(struct rig *r, uint64_t number)
@@ -316,6 +344,7 @@ int main(void)
         RIG_TEST(test_reset_waits_for_its_turn),
         RIG_TEST(test_half_close_stays),
         RIG_TEST(test_half_close_is_ended),
+        RIG_TEST(test_peer_end_is_told),
         RIG_TEST(test_refused_at_the_door),
         RIG_TEST(test_held_at_the_door),
         RIG_TEST(test_held_and_gone),

@@ -139,7 +139,7 @@ struct rig {
     unsigned peers_count;
     unsigned fds_before;
     /* the server's script; without on_request and on_last each request is answered by rig_echo() */
-    rig_hook *on_request, *on_last, *on_writable, *on_end;
+    rig_hook *on_request, *on_last, *on_writable, *on_peer_end, *on_end;
     uint64_t (*on_accept)(struct rig *r, uint64_t number); /* NULL: served at once */
     struct rig_x xs[RIG_X_MAX];
     unsigned xs_count, xs_ended;
@@ -456,6 +456,15 @@ static inline void rig_on_writable(struct weir_exchange *x, void *ctx)
         r->on_writable(rx);
 }
 
+static inline void rig_on_peer_end(struct weir_exchange *x, void *ctx)
+{
+    struct rig *r = ctx;
+    struct rig_x *rx = weir_exchange_user(x);
+    assert_ptr_equal(rx->x, x);
+    if (r->on_peer_end != NULL)
+        r->on_peer_end(rx);
+}
+
 static inline void rig_on_end(struct weir_exchange *x, int err, void *ctx)
 {
     struct rig *r = ctx;
@@ -481,6 +490,7 @@ static const struct weir_server_handler rig_handler = {
     .on_request = rig_on_request,
     .on_body = rig_on_body,
     .on_writable = rig_on_writable,
+    .on_peer_end = rig_on_peer_end,
     .on_end = rig_on_end,
     .on_accept = rig_on_accept,
 };
