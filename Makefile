@@ -56,7 +56,7 @@ ALL_CFLAGS := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -fno-strict-aliasing 
 ALL_LDFLAGS := -pthread $(SAN_FLAGS) $(LDFLAGS)
 
 LIB_SRC := $(sort $(wildcard core/*.c io/*.c proto/codec/*.c proto/http/*.c))
-MOCK_SRC := $(sort $(wildcard mock/*.c))
+MOCK_SRC := $(sort $(wildcard mock/*.c mock/*/*.c))
 BENCH_SRC := $(sort $(wildcard perf/*.c))
 # The peer of perf/client.sh only where libcurl is (package libcurl4-openssl-dev).
 CURL := $(shell printf '\043include <curl/curl.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
@@ -102,11 +102,11 @@ CODEC_BIN := $(if $(CODEC_SRC),$(B)/codec-bench)
 PROGRAMS = $(MOCK_BIN) $(BENCH_BIN) $(GET_BIN)
 
 LIB_LIBS := -luring -lssl -lcrypto -lcares -lz -lm
-MOCK_LIBS := -ljansson -lm
+MOCK_LIBS := -ljansson -lyaml -lm
 BENCH_LIBS := -lm
 GET_LIBS := -lm
 CODEC_LIBS := -ldl $(if $(HTTP_PARSER),-lhttp_parser)
-TEST_LIBS := -lcmocka -ljansson -lm
+TEST_LIBS := -lcmocka -ljansson -lyaml -lm
 
 .PHONY: all lib bins examples test-bins sim-bins fuzz-bins test test-arm64 sim check tidy lint cppcheck format fuzz fuzz-afl install uninstall man clean help FORCE
 all: lib bins examples
@@ -134,6 +134,9 @@ $(B)/obj/%.o: %.c $(B)/.flags | build/.bootstrap
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC $<")
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The assembler reads the page: no dependency file tells of it.
+$(B)/obj/mock/control/page.o: mock/control/page.html
 
 # Code for CPUs that have more than every one of their kind; it runs only where they do (proto/codec/simd.c).
 ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
@@ -210,10 +213,10 @@ $(B)/tests/%: tests/%.c $(B)/libweir.a $(B)/.flags
 ifneq ($(filter -fsanitize=fuzzer-no-link,$(CFLAGS)),)
 $(SIM_OBJ): ALL_CFLAGS := $(filter-out -fsanitize=fuzzer-no-link,$(ALL_CFLAGS))
 endif
-$(B)/fuzz/%: tests/fuzz/%.c $(B)/obj/sim.a $(B)/libweir.a $(B)/.flags
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/obj/sim.a $(B)/obj/mock.a $(B)/libweir.a $(B)/.flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(filter %.a,$^) $(LIB_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(filter %.a,$^) $(LIB_LIBS) $(MOCK_LIBS)
 
 $(B)/examples/libuv: EXAMPLE_LIBS := $(UV_LIBS)
 # The codec needs nothing else.

@@ -9,6 +9,7 @@
  * main thread with SIGUSR1.
  */
 #include "mock/app.h"
+#include "mock/start.h"
 
 #include <weir/weir.h>
 
@@ -175,6 +176,8 @@ static int life_start_workers(struct life *life)
         fprintf(stderr, "weir-mock: epoll instead of io_uring: %s\n", why);
     if (err == 0) {
         printf("listening on %s\n", weir_server_address(life->apps[0]->server));
+        if (life->apps[0]->admin_server != NULL)
+            printf("admin on %s\n", weir_server_address(life->apps[0]->admin_server));
         if (fflush(stdout) != 0) {
             fprintf(stderr, "weir-mock: standard output cannot be written: %s\n", strerror(errno));
             err = -1;
@@ -219,34 +222,10 @@ static void life_block_signals(struct life *life)
     sigemptyset(&life->signals);
     sigaddset(&life->signals, SIGTERM);
     sigaddset(&life->signals, SIGINT);
+    sigaddset(&life->signals, SIGHUP);
     sigaddset(&life->signals, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &life->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-}
-
-static int life_open(struct life *life)
-{
-    life->main_thread = pthread_self();
-    pthread_mutex_init(&life->lock, NULL);
-    pthread_cond_init(&life->changed, NULL);
-    pthread_barrier_init(&life->stopped, NULL, life->options.threads);
-    json_object_seed(0); /* before there are threads: the first hash table would race for it */
-    size_t count = life->options.threads;
-    life->workers = aligned_alloc(_Alignof(struct worker), count * sizeof *life->workers);
-    life->apps = calloc(count, sizeof(struct app *));
-    int err = life->workers == NULL || life->apps == NULL ? -ENOMEM
-                                                          : mock_open(&life->mock, &life->options);
-    if (err < 0) {
-        /* What the library says names the file that it did not like. */
-        const char *why = weir_error_text();
-        fprintf(stderr, "weir-mock: %s\n", why[0] != '\0' ? why : weir_strerror(err));
-        free(life->workers);
-        free(life->apps);
-        return -1;
-    }
-    memset(life->workers, 0, count * sizeof *life->workers);
-    life->mock.apps = life->apps;
-    return 0;
 }
 
 static void life_close(struct life *life)
@@ -261,6 +240,46 @@ static void life_close(struct life *life)
     pthread_mutex_destroy(&life->lock);
 }
 
+static int life_open(struct life *life)
+{
+    struct options_error error;
+    struct config *config = NULL;
+    life->main_thread = pthread_self();
+    pthread_mutex_init(&life->lock, NULL);
+    pthread_cond_init(&life->changed, NULL);
+    pthread_barrier_init(&life->stopped, NULL, life->options.threads);
+    json_object_seed(0); /* before there are threads: the first hash table would race for it */
+    if (start_config(&config, &life->options, &error) < 0) {
+        fprintf(stderr, "weir-mock: %s\n", error.text);
+        return -1;
+    }
+    size_t count = life->options.threads;
+    life->workers = aligned_alloc(_Alignof(struct worker), count * sizeof *life->workers);
+    life->apps = calloc(count, sizeof(struct app *));
+    int err = life->workers == NULL || life->apps == NULL
+                  ? -ENOMEM
+                  : mock_open(&life->mock, &life->options, config);
+    if (err < 0) {
+        /* What the library says names the file that it did not like. */
+        const char *why = weir_error_text();
+        fprintf(stderr, "weir-mock: %s\n", why[0] != '\0' ? why : weir_strerror(err));
+        config_drop(config);
+        free(life->workers);
+        free(life->apps);
+        return -1;
+    }
+    memset(life->workers, 0, count * sizeof *life->workers);
+    life->mock.apps = life->apps;
+    err = mock_open_log(&life->mock);
+    if (err < 0) {
+        fprintf(stderr, "weir-mock: --request-log %s: %s\n", life->options.request_log,
+                weir_strerror(err));
+        life_close(life);
+        return -1;
+    }
+    return 0;
+}
+
 /* ---- End --------------------------------------------------------------------------------- */
 
 static void life_wait(struct life *life)
@@ -270,6 +289,10 @@ static void life_wait(struct life *life)
         int signal_number = 0;
         if (sigwait(&life->signals, &signal_number) != 0 || signal_number == SIGUSR1)
             continue;
+        if (signal_number == SIGHUP) { /* the file was renamed */
+            request_log_reopen(&life->mock.log);
+            continue;
+        }
         if (draining)
             _exit(EXIT_BY_SIGNAL + signal_number);
         draining = true;
@@ -352,6 +375,20 @@ static int ring_info(const struct options *options)
     return weir_engine_close(engine) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Is the configuration, with what the options say, one that the mock would start with? */
+static int check_config(const struct options *options)
+{
+    struct options_error error;
+    struct config *config = NULL;
+    if (start_config(&config, options, &error) < 0) {
+        fprintf(stderr, "weir-mock: %s\n", error.text);
+        return EXIT_FAILURE;
+    }
+    printf("%s: ok\n", options->config != NULL ? options->config : "configuration");
+    config_drop(config);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     static struct life life;
@@ -359,6 +396,10 @@ int main(int argc, char **argv)
     switch (options_parse(&life.options, argc, argv, &err)) {
     case OPTIONS_RUN:
         return life_run(&life);
+    case OPTIONS_CHECK_CONFIG:
+        if (check_config(&life.options) != EXIT_SUCCESS)
+            return EXIT_FAILURE;
+        break;
     case OPTIONS_RING_INFO:
         if (ring_info(&life.options) != EXIT_SUCCESS)
             return EXIT_FAILURE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mock/options.h"
 
+#include <weir/dist.h>
 #include <weir/units.h>
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #define NS_PER_S          1000000000ULL
 #define DURATION_NS_MAX   (3600 * NS_PER_S)
 #define CONCURRENCY_MAX   1000000U
+#define TOKENS_MAX        1000000U
 #define CONNS_MAX         1000000U
 #define BODY_BYTES_MAX    (1ULL << 30)
 #define JOURNAL_COUNT_MAX 16777216U
@@ -27,7 +29,8 @@ const char options_help[] =
     "\n"
     "usage: weir-mock [options]\n"
     "\n"
-    "  --listen ADDR:PORT    where to listen; port 0: the kernel picks      127.0.0.1:8080\n"
+    "  --listen ADDR:PORT    where to listen; port 0: the kernel picks;\n"
+    "                        or unix:PATH                                   127.0.0.1:8080\n"
     "  --threads N           threads, one ring each, 1 ... 256              1\n"
     "  --cpu LIST            pin the threads to these CPUs, \"0\" or \"0,1\":\n"
     "                        one for all or one for each                    not pinned\n"
@@ -40,17 +43,29 @@ const char options_help[] =
     "  --ring-info           list the features of the ring and what is used,\n"
     "                        given the options before it\n"
     "\n"
-    "  --latency DUR         delay of an answer, 0 ... 1h: times 1 for\n"
-    "                        listing and unloading models, 2 for infer,\n"
-    "                        10 for loading a model                         0\n"
-    "  --error-rate F        share of these requests answered 500, 0 ... 1  0\n"
-    "  --seed N              of the errors: what happens to a request\n"
+    "  --config FILE         what the mock is to be: YAML or JSON, see docs/config.md;\n"
+    "                        the options of this group count before it       none\n"
+    "  --check-config        say what is wrong with it, or that nothing is\n"
+    "  --latency TIME        delay of an answer: times 1 for listing and\n"
+    "                        unloading models, 2 for infer, 10 for loading\n"
+    "                        a model                                        0\n"
+    "  --ttft TIME           to the first token of a stream                 as infer\n"
+    "  --itl TIME            between its tokens                             0\n"
+    "  --tokens N            of an answer whose request does not say how\n"
+    "                        many, 1 ... 1000000                            100\n"
+    "  --preset NAME         be a known model on a known machine\n"
+    "  --error-rate F        share of requests answered 500, 0 ... 1        0\n"
+    "  --seed N              of all chance: what happens to a request\n"
     "                        depends on the seed and its X-Mock-Key, else\n"
     "                        X-Request-Id, else the order of arrival        0\n"
     "  --max-concurrency N   requests served at once; more wait in order.\n"
     "                        0 ... 1000000, 0 = no limit                    100\n"
-    "  --strict-models       answer 404 to a model_id that is not listed    any is taken\n"
+    "  --strict-models       answer 404 to a model that is not listed       any is taken\n"
     "\n"
+    "  --admin [ADDR:]PORT   a port of its own for /admin/, on 127.0.0.1 if\n"
+    "                        no address is said                             the same\n"
+    "  --request-log FILE    every request as a line of JSON; - is standard\n"
+    "                        output; SIGHUP: open it anew                   none\n"
     "  --max-conns N         connections, shared out evenly to the threads,\n"
     "                        1 ... 1000000; more wait to be accepted        16384\n"
     "  --defer-accept        leave a connection to the kernel until its\n"
@@ -67,19 +82,31 @@ const char options_help[] =
     "\n"
     "GET /api/models   POST /api/models/load   POST /api/models/unload   POST /api/infer\n"
     "POST /api/infer/batch (1 ... 100 infer requests, delayed and failed as one)\n"
-    "GET /api/health   GET /metrics   GET /admin/stats   GET /admin/requests?limit=N\n"
-    "POST /admin/reset\n"
+    "GET /v1/models   POST /v1/completions   POST /v1/chat/completions\n"
+    "GET /api/health   GET /health   GET /version   GET /metrics\n"
+    "GET /admin/ (for browsers)   GET /admin/{stats,requests,requests/count,audit,events}\n"
+    "GET, PATCH /admin/config   GET, POST /admin/faults   GET, PUT, PATCH, DELETE\n"
+    "/admin/faults/{id}   POST /admin/{reset,drain}\n"
     "\n"
-    "Durations have a unit (750us, 5ms, 30s), sizes may have one (64KiB). Health, metrics and\n"
-    "admin requests are never delayed, limited or failed. When ready, one line is printed:\n"
-    "listening on ADDR:PORT\n";
+    "TIME is a duration, or how it is distributed: lognormal:median=5ms,p99=20ms and others\n"
+    "(docs/latency.md). Durations have a unit (750us, 5ms, 30s), sizes may have one (64KiB).\n"
+    "When ready, one line is printed: listening on ADDR:PORT; with --admin a second one:\n"
+    "admin on ADDR:PORT\n";
 /* clang-format on */
 
 enum option_index {
     OPTION_LISTEN,
     OPTION_THREADS,
     OPTION_CPU,
+    OPTION_CONFIG,
+    OPTION_CHECK_CONFIG,
     OPTION_LATENCY,
+    OPTION_TTFT,
+    OPTION_ITL,
+    OPTION_TOKENS,
+    OPTION_PRESET,
+    OPTION_ADMIN,
+    OPTION_REQUEST_LOG,
     OPTION_ERROR_RATE,
     OPTION_SEED,
     OPTION_CONCURRENCY,
@@ -104,7 +131,15 @@ static const struct option option_table[] = {
     [OPTION_LISTEN] = { "listen", required_argument, NULL, 0 },
     [OPTION_THREADS] = { "threads", required_argument, NULL, 0 },
     [OPTION_CPU] = { "cpu", required_argument, NULL, 0 },
+    [OPTION_CONFIG] = { "config", required_argument, NULL, 0 },
+    [OPTION_CHECK_CONFIG] = { "check-config", no_argument, NULL, 0 },
     [OPTION_LATENCY] = { "latency", required_argument, NULL, 0 },
+    [OPTION_TTFT] = { "ttft", required_argument, NULL, 0 },
+    [OPTION_ITL] = { "itl", required_argument, NULL, 0 },
+    [OPTION_TOKENS] = { "tokens", required_argument, NULL, 0 },
+    [OPTION_PRESET] = { "preset", required_argument, NULL, 0 },
+    [OPTION_ADMIN] = { "admin", required_argument, NULL, 0 },
+    [OPTION_REQUEST_LOG] = { "request-log", required_argument, NULL, 0 },
     [OPTION_ERROR_RATE] = { "error-rate", required_argument, NULL, 0 },
     [OPTION_SEED] = { "seed", required_argument, NULL, 0 },
     [OPTION_CONCURRENCY] = { "max-concurrency", required_argument, NULL, 0 },
@@ -213,6 +248,75 @@ static int options_cpus(struct options *out, struct options_error *err)
     }
 }
 
+/* A number that is checked here, so that the error names the option, and handed on as it is. */
+static int options_number_text(const char **out, enum option_index option, uint64_t min,
+                               uint64_t max, struct options_error *err)
+{
+    uint64_t value;
+    if (weir_parse_number(&value, optarg, min, max) < 0)
+        return options_fail_value(err, option);
+    *out = optarg;
+    return 0;
+}
+
+/* The same for how long something takes. */
+static int options_time(const char **out, enum option_index option, struct options_error *err)
+{
+    struct weir_dist *dist = NULL;
+    if (weir_dist_parse(&dist, optarg) < 0)
+        return options_fail_value(err, option);
+    weir_dist_close(dist);
+    *out = optarg;
+    return 0;
+}
+
+/* "9090", "127.0.0.1:9090": the first one is nobody else's business. */
+static int options_admin(struct options *out, struct options_error *err)
+{
+    uint64_t port;
+    out->admin = optarg;
+    if (optarg[strspn(optarg, "0123456789")] != '\0')
+        return 0;
+    if (weir_parse_number(&port, optarg, 0, UINT16_MAX) < 0)
+        return options_fail_value(err, OPTION_ADMIN);
+    snprintf(out->admin_text, sizeof out->admin_text, "127.0.0.1:%u", (unsigned)port);
+    out->admin = out->admin_text;
+    return 0;
+}
+
+/* What goes on top of the configuration. */
+static int options_take_config(struct options *out, enum option_index option,
+                               struct options_error *err)
+{
+    switch (option) {
+    case OPTION_CONFIG:
+        out->config = optarg;
+        return 0;
+    case OPTION_LATENCY:
+        return options_time(&out->latency, option, err);
+    case OPTION_TTFT:
+        return options_time(&out->ttft, option, err);
+    case OPTION_ITL:
+        return options_time(&out->itl, option, err);
+    case OPTION_TOKENS:
+        return options_number_text(&out->tokens, option, 1, TOKENS_MAX, err);
+    case OPTION_PRESET:
+        out->preset = optarg;
+        return 0;
+    case OPTION_ERROR_RATE:
+        if (weir_parse_fraction(&out->error_rate, optarg) < 0)
+            return options_fail_value(err, option);
+        return 0;
+    case OPTION_SEED:
+        return options_number_text(&out->seed, option, 0, INT64_MAX, err);
+    case OPTION_CONCURRENCY:
+        return options_number_text(&out->concurrency_max, option, 0, CONCURRENCY_MAX, err);
+    default:
+        out->strict_models = true;
+        return 0;
+    }
+}
+
 static int options_take(struct options *out, enum option_index option, struct options_error *err)
 {
     switch (option) {
@@ -223,20 +327,21 @@ static int options_take(struct options *out, enum option_index option, struct op
         return options_number(&out->threads, option, 1, OPTIONS_THREADS_MAX, err);
     case OPTION_CPU:
         return options_cpus(out, err);
+    case OPTION_CONFIG:
     case OPTION_LATENCY:
-        return options_duration(&out->latency_ns, option, err);
+    case OPTION_TTFT:
+    case OPTION_ITL:
+    case OPTION_TOKENS:
+    case OPTION_PRESET:
     case OPTION_ERROR_RATE:
-        if (weir_parse_fraction(&out->error_rate, optarg) < 0)
-            return options_fail_value(err, option);
-        return 0;
     case OPTION_SEED:
-        if (weir_parse_number(&out->seed, optarg, 0, UINT64_MAX) < 0)
-            return options_fail_value(err, option);
-        return 0;
     case OPTION_CONCURRENCY:
-        return options_number(&out->concurrency_max, option, 0, CONCURRENCY_MAX, err);
     case OPTION_STRICT:
-        out->strict_models = true;
+        return options_take_config(out, option, err);
+    case OPTION_ADMIN:
+        return options_admin(out, err);
+    case OPTION_REQUEST_LOG:
+        out->request_log = optarg;
         return 0;
     case OPTION_DEFER:
         out->defer_accept = true;
@@ -303,12 +408,12 @@ int options_parse(struct options *out, int argc, char **argv, struct options_err
     *out = (struct options){
         .listen = "127.0.0.1:8080",
         .threads = 1,
-        .concurrency_max = 100,
         .conns_max = 16384,
         .body_bytes_max = 1U << 20,
         .journal_count = 65536,
         .drain_timeout_ns = 30 * NS_PER_S,
     };
+    bool check = false;
     opterr = 0;
     optind = 0; /* GNU: start over, also after an earlier parse that ended early */
     for (;;) {
@@ -331,17 +436,19 @@ int options_parse(struct options *out, int argc, char **argv, struct options_err
             return OPTIONS_VERSION;
         if (option == OPTION_RING_INFO)
             return OPTIONS_RING_INFO;
+        check |= option == OPTION_CHECK_CONFIG;
         int rc = options_take(out, (enum option_index)option, err);
         if (rc < 0)
             return rc;
     }
     if (optind < argc)
         return options_fail(err, "%s: expected options only; see --help", argv[optind]);
-    return options_check(out, err);
+    int rc = options_check(out, err);
+    return rc == 0 && check ? OPTIONS_CHECK_CONFIG : rc;
 }
 
 uint64_t options_descriptors_max(const struct options *options)
 {
     return (uint64_t)options->conns_max + (uint64_t)options->threads * DESCRIPTORS_PER_THREAD +
-           DESCRIPTORS_PER_PROCESS;
+           DESCRIPTORS_PER_PROCESS + (options->admin != NULL ? OPTIONS_ADMIN_CONNS_MAX : 0);
 }

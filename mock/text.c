@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define TEXT_BYTES_FIRST 512
@@ -39,10 +38,48 @@ void text_add(struct text *text, const char *bytes, size_t len)
     text->len += len;
 }
 
-void text_put(struct text *text, const char *string)
+char *text_room(struct text *text, size_t bytes)
 {
-    text_add(text, string, strlen(string));
+    return text_reserve(text, bytes) ? text->ptr + text->len : NULL;
 }
+
+/* ---- Numbers ----------------------------------------------------------------------------- */
+
+unsigned text_digits(uint64_t value)
+{
+    unsigned digits = 1;
+    for (; value >= 10000; value /= 10000)
+        digits += 4;
+    return digits + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
+char *text_write_u64(char *at, uint64_t value)
+{
+    char *end = at + text_digits(value);
+    char *p = end;
+    do {
+        *--p = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    return end;
+}
+
+void text_u64(struct text *text, uint64_t value)
+{
+    char *at = text_room(text, TEXT_U64_BYTES);
+    if (at != NULL)
+        text->len += (size_t)(text_write_u64(at, value) - at);
+}
+
+void text_i64(struct text *text, int64_t value)
+{
+    if (value < 0)
+        text_add(text, "-", 1);
+    /* Unsigned: the smallest one has no positive counterpart. */
+    text_u64(text, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+/* ---- Lines ------------------------------------------------------------------------------- */
 
 void text_printf(struct text *text, const char *format, ...)
 {
@@ -68,6 +105,8 @@ void text_printf(struct text *text, const char *format, ...)
     text->len += (size_t)len;
 }
 
+/* ---- JSON -------------------------------------------------------------------------------- */
+
 /* Bytes of the well-formed UTF-8 sequence at `p` (RFC 3629 section 4), or 0. */
 static size_t utf8_sequence_bytes(const uint8_t *p, size_t left)
 {
@@ -86,31 +125,93 @@ static size_t utf8_sequence_bytes(const uint8_t *p, size_t left)
     return bytes;
 }
 
-void text_json(struct text *text, struct weir_slice value)
+/* A byte that stands for itself in a JSON string, and needs no look at its neighbours. */
+static bool json_is_plain(uint8_t c)
 {
-    text_put(text, "\"");
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+/* Behind the plain bytes from `i` on. */
+static size_t json_skip_plain(struct weir_slice value, size_t i)
+{
+    while (i < value.len && json_is_plain(value.ptr[i]))
+        i++;
+    return i;
+}
+
+#define JSON_ESCAPED_BYTES 6 /* \u001f */
+
+/*
+ * What byte `i`, which is not plain, becomes. @return bytes written to `out`
+ * @param taken  how many bytes of the value that was
+ */
+static size_t json_escape(struct weir_slice value, size_t i, size_t *taken, char *out)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t c = value.ptr[i];
+    *taken = 1;
+    if (c == '"' || c == '\\') {
+        out[0] = '\\';
+        out[1] = (char)c;
+        return 2;
+    }
+    if (c < 0x80) {
+        memcpy(out, "\\u00", 4);
+        out[4] = hex[c >> 4];
+        out[5] = hex[c & 15];
+        return 6;
+    }
+    size_t sequence = utf8_sequence_bytes(value.ptr + i, value.len - i);
+    if (sequence == 0) {
+        memcpy(out, "\\ufffd", 6);
+        return 6;
+    }
+    memcpy(out, value.ptr + i, sequence);
+    *taken = sequence;
+    return sequence;
+}
+
+char *text_write_json(char *at, struct weir_slice value)
+{
+    *at++ = '"';
     for (size_t i = 0; i < value.len;) {
-        uint8_t c = value.ptr[i];
-        size_t taken = 1;
-        if (c == '"' || c == '\\') {
-            text_printf(text, "\\%c", c);
-        } else if (c < 0x20 || c == 0x7F) {
-            text_printf(text, "\\u%04x", c);
-        } else if (c < 0x80) {
-            text_add(text, (const char *)&value.ptr[i], 1);
-        } else {
-            size_t sequence = utf8_sequence_bytes(value.ptr + i, value.len - i);
-            if (sequence == 0) {
-                text_put(text, "\\ufffd");
-            } else {
-                text_add(text, (const char *)&value.ptr[i], sequence);
-                taken = sequence;
-            }
-        }
+        size_t plain = json_skip_plain(value, i), taken;
+        memcpy(at, value.ptr + i, plain - i);
+        at += plain - i;
+        i = plain;
+        if (i == value.len)
+            break;
+        at += json_escape(value, i, &taken, at);
         i += taken;
     }
-    text_put(text, "\"");
+    *at++ = '"';
+    return at;
 }
+
+size_t text_json_bytes(struct weir_slice value)
+{
+    size_t bytes = 2;
+    for (size_t i = 0; i < value.len;) {
+        size_t plain = json_skip_plain(value, i), taken;
+        bytes += plain - i;
+        i = plain;
+        if (i == value.len)
+            break;
+        char escaped[JSON_ESCAPED_BYTES];
+        bytes += json_escape(value, i, &taken, escaped);
+        i += taken;
+    }
+    return bytes;
+}
+
+void text_json(struct text *text, struct weir_slice value)
+{
+    char *at = text_room(text, text_json_bytes(value));
+    if (at != NULL)
+        text->len += (size_t)(text_write_json(at, value) - at);
+}
+
+/* ---- Time, and the whole ------------------------------------------------------------------- */
 
 void text_time(struct text *text, int64_t unix_ns, int digits)
 {

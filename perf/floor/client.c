@@ -10,13 +10,18 @@
  * The first response of the run is parsed for its size; after that a response is that many bytes.
  * That the count has not slipped is checked where a response begins in each received buffer: a 2xx
  * status line must stand there.
+ *
+ * Responses that are not all of one size are read with --varying, each by its own Content-Length,
+ * and with --stream, each to its last chunk. Then a connection has one request in flight, so a
+ * response begins and ends where a buffer does, and nothing else of it has to be parsed.
+ * With --schedule the events of a stream are counted too, and each is compared to when it was due.
  */
 #include "floor.h"
 
 #include <getopt.h>
 
 enum { SQ_ENTRIES = 256, CQ_ENTRIES = 4096 };
-enum { RECV_BUFS = 256, RECV_BUF_BYTES = 4096 };
+enum { RECV_BUFS = 256, RECV_BUF_BYTES = 4096, RECV_STREAM_BUF_BYTES = 16384 };
 enum { REQUEST_BYTES_MAX = 64 * 1024, PIPELINE_MAX = 1024 };
 
 enum kind { KIND_RECV = 1, KIND_SEND, KIND_TIMEOUT, KIND_DUE };
@@ -25,11 +30,24 @@ struct conn {
     int fd;
     uint32_t owed;   /* requests to be sent */
     uint64_t offset; /* bytes of the current response that have arrived */
+    uint64_t bytes;  /* with --varying: bytes that it has */
     uint32_t first;  /* in stamps_ns: the oldest request in flight */
     bool listed;
     bool sending;
     bool receiving;
+    bool newline;        /* with --schedule: the last byte so far was one */
+    uint8_t tail[8];     /* with --stream: the last bytes so far */
+    uint32_t events;     /* with --schedule: events so far */
     uint64_t *stamps_ns; /* when each request in flight was handed over; a circle of `pipeline` */
+};
+
+enum answers { ANSWERS_ALIKE, ANSWERS_VARYING, ANSWERS_STREAMED };
+
+/* When the events of a stream are due, from its request on: `events` of them, and then the end. */
+struct schedule {
+    uint64_t first_ns;
+    uint64_t gap_ns;
+    unsigned events; /* 0: there is no schedule */
 };
 
 /* What the options say. */
@@ -40,6 +58,9 @@ static struct config {
     uint64_t duration_ns;
     uint64_t warmup_ns;
     uint64_t interval_ns; /* from one request to the next; 0: as soon as there is an answer */
+    uint64_t ramp_ns;     /* in which the connections begin, one by one */
+    enum answers answers;
+    struct schedule schedule;
     const char *method;
     const char *path;
     const char *body;
@@ -60,16 +81,21 @@ static struct client {
     struct conn *conns;
     unsigned *ready;
     unsigned ready_count;
-    unsigned *idle; /* with --rate: connections with nothing in flight */
+    unsigned *idle; /* with --rate or --ramp: connections with nothing in flight */
     unsigned idle_count;
-    uint64_t due_ns; /* with --rate: when the next request is to be sent */
+    uint64_t due_ns;  /* with --rate or --ramp: when the next request is to be sent */
+    uint64_t step_ns; /* from there to the one after it; 0: none is due at a time */
     bool due_armed;
     uint8_t *requests; /* the same request, `pipeline` times */
     size_t request_bytes;
     uint64_t response_bytes;
     uint64_t now_ns;
     uint64_t responses;
+    uint64_t bytes;
     struct floor_hist latency_ns;
+    struct floor_hist event_late_ns;
+    struct floor_hist end_late_ns;
+    uint64_t early_ns; /* the most that anything came too early */
 } client;
 
 /* Clocks and counts at the borders of the measured time. */
@@ -94,26 +120,130 @@ static void conn_list(struct conn *conn, unsigned index)
     client.ready[client.ready_count++] = index;
 }
 
+/* The oldest request of the connection has its answer. */
+static void conn_answered(struct conn *conn)
+{
+    floor_hist_record(&client.latency_ns, client.now_ns - conn->stamps_ns[conn->first], 1);
+    conn->first = conn->first + 1 == config.pipeline ? 0 : conn->first + 1;
+    client.responses++;
+    bool surplus =
+        config.interval_ns == 0 ? conn->owed == config.pipeline : client.idle_count == config.conns;
+    if (floor_unlikely(surplus))
+        floor_die("more responses than requests");
+    if (config.interval_ns == 0)
+        conn->owed++;
+    else
+        client.idle[client.idle_count++] = (unsigned)(conn - client.conns);
+}
+
+static void note_late(struct floor_hist *late_ns, uint64_t due_ns)
+{
+    uint64_t late = client.now_ns > due_ns ? client.now_ns - due_ns : 0;
+    if (floor_unlikely(client.now_ns < due_ns && due_ns - client.now_ns > client.early_ns))
+        client.early_ns = due_ns - client.now_ns;
+    floor_hist_record(late_ns, late, 1);
+}
+
+/* An event ends with an empty line; heads and chunks have none that are of bare newlines. */
+static void conn_count_events(struct conn *conn, const uint8_t *p, size_t len)
+{
+    const struct schedule *schedule = &config.schedule;
+    const uint8_t *at = p, *end = p + len;
+    uint64_t due_ns = conn->stamps_ns[0] + schedule->first_ns + conn->events * schedule->gap_ns;
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        bool second = at == p ? conn->newline : at[-1] == '\n';
+        at++;
+        if (!second)
+            continue;
+        /* What ends the stream comes with the last token, and has no time of its own. */
+        if (conn->events < schedule->events)
+            note_late(&client.event_late_ns, due_ns);
+        conn->events++;
+        due_ns += schedule->gap_ns;
+    }
+    conn->newline = end[-1] == '\n';
+}
+
+static void conn_end_stream(struct conn *conn)
+{
+    const struct schedule *schedule = &config.schedule;
+    if (schedule->events != 0) {
+        if (conn->events < schedule->events)
+            floor_die("a stream of %u events, and %u are due", conn->events, schedule->events);
+        note_late(&client.end_late_ns, conn->stamps_ns[0] + schedule->first_ns +
+                                           (schedule->events - 1) * schedule->gap_ns);
+    }
+    conn->offset = 0;
+    conn->events = 0;
+    conn->newline = false;
+    conn_answered(conn);
+}
+
+/* The last chunk is empty, and stands behind the end of another: 'X-Count: 10' and the blank line
+ * behind it do not look like it. */
+static void conn_feed_stream(struct conn *conn, const uint8_t *p, size_t len)
+{
+    static const char last[8] = { '\n', '\r', '\n', '0', '\r', '\n', '\r', '\n' };
+    if (floor_likely(len >= sizeof(last))) {
+        memcpy(conn->tail, p + len - sizeof(last), sizeof(last));
+    } else {
+        memmove(conn->tail, conn->tail + len, sizeof(last) - len);
+        memcpy(conn->tail + sizeof(last) - len, p, len);
+    }
+    conn->offset += len;
+    if (config.schedule.events != 0)
+        conn_count_events(conn, p, len);
+    if (memcmp(conn->tail, last, sizeof(last)) == 0)
+        conn_end_stream(conn);
+}
+
+/* Bytes of the response that begins here. */
+static uint64_t read_response_bytes(const uint8_t *p, size_t len)
+{
+    static const char name[] = "\r\nContent-Length: ";
+    const uint8_t *blank = memmem(p, len, "\r\n\r\n", 4);
+    const uint8_t *field =
+        blank == NULL ? NULL : memmem(p, (size_t)(blank - p), name, sizeof(name) - 1);
+    if (floor_unlikely(field == NULL))
+        floor_die("the first %zu bytes of a response are no head with a Content-Length", len);
+    uint64_t value = 0;
+    for (field += sizeof(name) - 1; *field >= '0' && *field <= '9'; field++)
+        value = value * 10 + (uint64_t)(*field - '0');
+    return (uint64_t)(blank + 4 - p) + value;
+}
+
+/* One request is in flight: where a buffer begins while nothing is awaited, a response does. */
+static void conn_feed_one(struct conn *conn, const uint8_t *p, size_t len)
+{
+    client.bytes += len;
+    if (conn->offset == 0 && (len < 12 || !floor_is_2xx(p)))
+        floor_die("expected a 2xx response, got '%.*s'", (int)floor_min(len, 12), (const char *)p);
+    if (config.answers == ANSWERS_STREAMED) {
+        conn_feed_stream(conn, p, len);
+        return;
+    }
+    if (conn->offset == 0)
+        conn->bytes = read_response_bytes(p, len);
+    conn->offset += len;
+    if (conn->offset > conn->bytes)
+        floor_die("more responses than requests");
+    if (conn->offset < conn->bytes)
+        return;
+    conn->offset = 0;
+    conn_answered(conn);
+}
+
 static void conn_feed(struct conn *conn, const uint8_t *p, size_t len)
 {
     uint64_t boundary = conn->offset == 0 ? 0 : client.response_bytes - conn->offset;
     if (floor_likely(boundary + 12 <= len) && floor_unlikely(!floor_is_2xx(p + boundary)))
         floor_die("expected a 2xx response of %llu bytes like the first, got '%.12s'",
                   (unsigned long long)client.response_bytes, (const char *)p + boundary);
+    client.bytes += len;
     conn->offset += len;
     while (conn->offset >= client.response_bytes) {
         conn->offset -= client.response_bytes;
-        floor_hist_record(&client.latency_ns, client.now_ns - conn->stamps_ns[conn->first], 1);
-        conn->first = conn->first + 1 == config.pipeline ? 0 : conn->first + 1;
-        client.responses++;
-        bool surplus = config.interval_ns == 0 ? conn->owed == config.pipeline
-                                               : client.idle_count == config.conns;
-        if (floor_unlikely(surplus))
-            floor_die("more responses than requests");
-        if (config.interval_ns == 0)
-            conn->owed++;
-        else
-            client.idle[client.idle_count++] = (unsigned)(conn - client.conns);
+        conn_answered(conn);
     }
 }
 
@@ -126,7 +256,10 @@ static void on_recv(const struct io_uring_cqe *cqe, unsigned index)
         floor_die("receive: %s", strerror(-cqe->res));
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         unsigned bid = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-        conn_feed(conn, floor_buf(&client.bufs, bid), (size_t)cqe->res);
+        if (config.answers == ANSWERS_ALIKE)
+            conn_feed(conn, floor_buf(&client.bufs, bid), (size_t)cqe->res);
+        else
+            conn_feed_one(conn, floor_buf(&client.bufs, bid), (size_t)cqe->res);
         floor_buf_return(&client.bufs, bid);
     }
     if (floor_unlikely(!(cqe->flags & IORING_CQE_F_MORE)))
@@ -183,10 +316,11 @@ static void run_due(void)
         conn->owed = 1;
         conn->stamps_ns[0] = client.due_ns;
         conn_list(conn, index);
-        client.due_ns += config.interval_ns;
+        client.due_ns += client.step_ns;
     }
-    /* What is overdue waits for a connection, and needs no timeout. */
-    if (client.due_armed || client.due_ns <= client.now_ns)
+    /* What is overdue waits for a connection, and needs no timeout; nor does the end of a ramp. */
+    if (client.due_armed || client.due_ns <= client.now_ns ||
+        (config.interval_ns == 0 && client.idle_count == 0))
         return;
     ts = (struct __kernel_timespec){ .tv_sec = (long long)(client.due_ns / 1000000000),
                                      .tv_nsec = (long long)(client.due_ns % 1000000000) };
@@ -222,7 +356,7 @@ static void run_until(uint64_t end_ns)
                 expired = true;
         }
         floor_bufs_publish(&client.bufs);
-        if (config.interval_ns != 0)
+        if (client.step_ns != 0)
             run_due();
         run_ready();
         if (config.spin) {
@@ -291,15 +425,28 @@ static void open_conns(void)
     client.ready = floor_map(config.conns * sizeof(*client.ready));
     client.idle = floor_map(config.conns * sizeof(*client.idle));
     uint64_t *stamps = floor_map((size_t)config.conns * config.pipeline * sizeof(*stamps));
+    client.step_ns = config.interval_ns != 0 ? config.interval_ns : config.ramp_ns / config.conns;
     for (unsigned i = 0; i < config.conns; i++) {
         client.conns[i] = (struct conn){ .fd = floor_connect(&config.address, 0),
-                                         .owed = config.interval_ns == 0 ? config.pipeline : 0,
+                                         .owed = client.step_ns == 0 ? config.pipeline : 0,
                                          .stamps_ns = stamps + (size_t)i * config.pipeline };
         conn_list(&client.conns[i], i);
-        if (config.interval_ns != 0)
+        if (client.step_ns != 0)
             client.idle[client.idle_count++] = i;
     }
     client.due_ns = floor_clock_ns();
+}
+
+static void report_hist(const char *name, const struct floor_hist *hist)
+{
+    double p50 = (double)floor_hist_percentile(hist, 0.50) / 1e3;
+    double p99 = (double)floor_hist_percentile(hist, 0.99) / 1e3;
+    double max = (double)hist->max / 1e3;
+    if (config.json)
+        printf(", \"%s_us\": {\"count\": %llu, \"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}", name,
+               (unsigned long long)hist->count, p50, p99, max);
+    else
+        printf("%s us: p50 %.1f, p99 %.1f, max %.1f\n", name, p50, p99, max);
 }
 
 static void report(const struct sample *from, const struct sample *to)
@@ -311,24 +458,28 @@ static void report(const struct sample *from, const struct sample *to)
     double seconds = (double)(to->wall_ns - from->wall_ns) / 1e9;
     double client_us = (double)(to->cpu_ns - from->cpu_ns) / 1e3 / n;
     double server_us = (double)(to->server_cpu_ns - from->server_cpu_ns) / 1e3 / n;
-    double p50 = (double)floor_hist_percentile(&client.latency_ns, 0.50) / 1e3;
-    double p99 = (double)floor_hist_percentile(&client.latency_ns, 0.99) / 1e3;
-    double max = (double)client.latency_ns.max / 1e3;
     char server_text[32] = "null";
     if (config.server_pid != 0)
         snprintf(server_text, sizeof(server_text), "%.3f", server_us);
     if (config.json)
         printf("{\"requests\": %llu, \"duration_s\": %.4f, \"requests_per_s\": %.1f, "
-               "\"client_cpu_us_per_request\": %.3f, \"server_cpu_us_per_request\": %s, "
-               "\"latency_us\": {\"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}}\n",
-               (unsigned long long)responses, seconds, n / seconds, client_us, server_text, p50,
-               p99, max);
+               "\"bytes_per_s\": %.0f, \"client_cpu_us_per_request\": %.3f, "
+               "\"server_cpu_us_per_request\": %s, \"client_cpu_percent\": %.1f",
+               (unsigned long long)responses, seconds, n / seconds, (double)client.bytes / seconds,
+               client_us, server_text, client_us * n / seconds / 1e4);
     else
         printf("%llu requests in %.2f s: %.0f requests/s\n"
-               "CPU us/request: client %.2f, server %s\n"
-               "latency us: p50 %.1f, p99 %.1f, max %.1f\n",
-               (unsigned long long)responses, seconds, n / seconds, client_us, server_text, p50,
-               p99, max);
+               "CPU us/request: client %.2f, server %s\n",
+               (unsigned long long)responses, seconds, n / seconds, client_us, server_text);
+    report_hist("latency", &client.latency_ns);
+    if (config.schedule.events != 0) {
+        report_hist("late", &client.event_late_ns);
+        report_hist("end_late", &client.end_late_ns);
+        printf(config.json ? ", \"early_us\": %.1f" : "too early us: at most %.1f\n",
+               (double)client.early_ns / 1e3);
+    }
+    if (config.json)
+        puts("}");
 }
 
 /* ---- options ---- */
@@ -349,11 +500,37 @@ static const char usage[] =
     "  -d SECONDS          measured time (2)\n"
     "  --warmup SECONDS    time before it (0.3)\n"
     "  --rate N            N requests a second by the clock, instead of as fast as possible\n"
+    "  --ramp SECONDS      time in which the connections begin, one after the other (0)\n"
+    "  --varying           responses have sizes of their own: read the Content-Length of each\n"
+    "  --stream            responses end with their last chunk\n"
+    "  --schedule FIRST_US,GAP_US,EVENTS\n"
+    "                      with --stream: when the events of a response are due; reports how late\n"
+    "                      they are, and the last one of each response\n"
     "  --method M --path P --header 'Name: value' --body TEXT\n"
     "                      the request (GET /api/health); --header may be repeated\n"
     "  --server-pid PID    measure the server's CPU time too\n"
     "  --spin              never sleep\n"
     "  --json              print one JSON object\n";
+
+static struct schedule parse_schedule(const char *text)
+{
+    unsigned first_us = 0, gap_us = 0, events = 0;
+    int end = 0;
+    if (sscanf(text, "%9u,%9u,%9u%n", &first_us, &gap_us, &events, &end) != 3 ||
+        text[end] != '\0' || events == 0)
+        floor_die("--schedule: '%s' is not FIRST_US,GAP_US,EVENTS", text);
+    return (struct schedule){ .first_ns = first_us * UINT64_C(1000),
+                              .gap_ns = gap_us * UINT64_C(1000),
+                              .events = events };
+}
+
+static bool answers_take(enum answers answers)
+{
+    if (config.answers != ANSWERS_ALIKE)
+        floor_die("--varying and --stream do not go together");
+    config.answers = answers;
+    return true;
+}
 
 static bool option_take(int c)
 {
@@ -375,6 +552,16 @@ static bool option_take(int c)
         return true;
     case 'r':
         config.interval_ns = 1000000000 / floor_uint("--rate", optarg, 1, 1000000);
+        return true;
+    case 'R':
+        config.ramp_ns = floor_seconds_ns("--ramp", optarg);
+        return true;
+    case 'v':
+        return answers_take(ANSWERS_VARYING);
+    case 't':
+        return answers_take(ANSWERS_STREAMED);
+    case 'D':
+        config.schedule = parse_schedule(optarg);
         return true;
     case 'm':
         config.method = optarg;
@@ -402,15 +589,41 @@ static bool option_take(int c)
     }
 }
 
+static void options_check(void)
+{
+    if (config.address.sin_family == 0)
+        floor_die("--connect ADDR:PORT is missing (--help tells more)");
+    if (config.interval_ns != 0 && (config.pipeline != 1 || config.spin))
+        floor_die("--rate goes with neither -p nor --spin");
+    if (config.pipeline != 1 && (config.answers != ANSWERS_ALIKE || config.ramp_ns != 0))
+        floor_die("-p goes with none of --varying, --stream and --ramp");
+    if (config.interval_ns != 0 && config.ramp_ns != 0)
+        floor_die("--rate and --ramp do not go together");
+    if (config.schedule.events != 0 && config.answers != ANSWERS_STREAMED)
+        floor_die("--schedule goes with --stream only");
+    if (floor_raise_nofile() < config.conns + 64)
+        floor_die("-c %u is more than the limit of descriptors allows", config.conns);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "connect", required_argument, NULL, 'C' }, { "warmup", required_argument, NULL, 'w' },
-        { "rate", required_argument, NULL, 'r' },    { "method", required_argument, NULL, 'm' },
-        { "path", required_argument, NULL, 'P' },    { "header", required_argument, NULL, 'H' },
-        { "body", required_argument, NULL, 'b' },    { "server-pid", required_argument, NULL, 'S' },
-        { "spin", no_argument, NULL, 's' },          { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+        { "connect", required_argument, NULL, 'C' },
+        { "warmup", required_argument, NULL, 'w' },
+        { "rate", required_argument, NULL, 'r' },
+        { "ramp", required_argument, NULL, 'R' },
+        { "varying", no_argument, NULL, 'v' },
+        { "stream", no_argument, NULL, 't' },
+        { "schedule", required_argument, NULL, 'D' },
+        { "method", required_argument, NULL, 'm' },
+        { "path", required_argument, NULL, 'P' },
+        { "header", required_argument, NULL, 'H' },
+        { "body", required_argument, NULL, 'b' },
+        { "server-pid", required_argument, NULL, 'S' },
+        { "spin", no_argument, NULL, 's' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
     for (int c; (c = getopt_long(argc, argv, "c:p:d:", options, NULL)) != -1;) {
         if (!option_take(c)) {
@@ -420,20 +633,19 @@ int main(int argc, char **argv)
     }
     if (optind < argc)
         floor_die("unexpected argument '%s'", argv[optind]);
-    if (config.address.sin_family == 0)
-        floor_die("--connect ADDR:PORT is missing (--help tells more)");
-    if (config.interval_ns != 0 && (config.pipeline != 1 || config.spin))
-        floor_die("--rate goes with neither -p nor --spin");
-    if (floor_raise_nofile() < config.conns + 64)
-        floor_die("-c %u is more than the limit of descriptors allows", config.conns);
+    options_check();
     build_requests();
-    learn_response_bytes();
+    if (config.answers == ANSWERS_ALIKE)
+        learn_response_bytes();
     floor_ring_open(&client.ring, SQ_ENTRIES, CQ_ENTRIES);
-    floor_bufs_open(&client.bufs, &client.ring, RECV_BUFS, RECV_BUF_BYTES);
+    floor_bufs_open(&client.bufs, &client.ring, RECV_BUFS,
+                    config.answers == ANSWERS_STREAMED ? RECV_STREAM_BUF_BYTES : RECV_BUF_BYTES);
     open_conns();
-    run_until(floor_clock_ns() + config.warmup_ns);
-    client.responses = 0;
+    run_until(floor_clock_ns() + config.ramp_ns + config.warmup_ns);
+    client.responses = client.bytes = client.early_ns = 0;
     memset(&client.latency_ns, 0, sizeof(client.latency_ns));
+    memset(&client.event_late_ns, 0, sizeof(client.event_late_ns));
+    memset(&client.end_late_ns, 0, sizeof(client.end_late_ns));
     struct sample from = sample_take();
     run_until(from.wall_ns + config.duration_ns);
     struct sample to = sample_take();

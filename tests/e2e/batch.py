@@ -21,7 +21,10 @@ def batch(items):
 def check_good(element):
     equal(sorted(element), ["body", "status"], "keys of an element")
     equal(element["status"], 200, "its status")
-    equal(sorted(element["body"]), ["finish_reason", "text", "tokens"], "keys of infer")
+    body = element["body"]
+    equal(sorted(body), ["finish_reason", "text", "tokens"], "keys of infer")
+    equal((body["tokens"], body["finish_reason"]), (16, "length"), "infer")
+    equal(len(body["text"].split(" ")), 16, "words")
 
 
 @test
@@ -39,11 +42,31 @@ def each_as_it_would_be_alone():
                 equal(element["status"], alone.status, f"status of {item}")
                 if alone.status == 200:
                     check_good(element)
-                    equal(element["body"], alone.json(), f"body of {item}")
+                    # Which words they are depends on the key, which this one had none of.
+                    check_good({"status": 200, "body": alone.json()})
                 else:
                     equal({"error": element["error"]}, alone.json(), f"error of {item}")
                     equal(sorted(element), ["error", "status"], "keys")
         mock.stop()
+
+
+@test
+def the_key_chooses_the_words():
+    mock = Mock()
+    with Raw(mock.address) as raw:
+        def ask(path, body, key):
+            answer = raw.ask(request("POST", path, json.dumps(body).encode(), [f"X-Mock-Key: {key}"]))
+            equal(answer.status, 200, path)
+            return answer.json()
+
+        alone = {key: ask("/api/infer", GOOD, key) for key in ("a", "b")}
+        check(alone["a"] != alone["b"], alone)
+        for key in ("a", "b"):
+            elements = ask(PATH, [GOOD] * 5, key)
+            equal(elements[0]["body"], alone[key], "the first has the key of the batch")
+            equal(len({element["body"]["text"] for element in elements}), 5, "different texts")
+            equal(ask(PATH, [GOOD] * 5, key), elements, "the same again")
+    mock.stop()
 
 
 @test

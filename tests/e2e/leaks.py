@@ -32,6 +32,11 @@ COMMON = [
     request("PUT", "/api/health", b"body"),
     request("GET", "/metrics"),
     request("GET", "/admin/requests?limit=3"),
+    request("POST", "/api/infer", b'{"model_id":"a","prompt":"b","max_tokens":20,"stream":true}'),
+    request("POST", "/v1/chat/completions", b'{"model":"a","messages":[{"role":"user","content":"b"}],"max_tokens":5,'
+            b'"stream":true,"n":2}', ["X-Mock-Key: k"]),
+    request("POST", "/v1/completions", b'{"model":"a","prompt":["b","c"],"max_tokens":9}'),
+    request("GET", "/v1/models"),
 ]
 RARE = [
     request("GET", "/api/health", headers=["Connection: close"]),
@@ -102,7 +107,7 @@ def settle(mock, descriptors):
 def mixed_outcomes():
     for threads in ("1", "2"):
         rng = lib.seeded(15 + int(threads))
-        mock = Mock("--threads", threads, "--latency", "200us", "--error-rate", "0.1", "--max-concurrency", "20",
+        mock = Mock("--threads", threads, "--latency", "200us", "--itl", "50us", "--error-rate", "0.1", "--max-concurrency", "20",
                     "--journal", "1000", "--max-conns", "200", "--drain-timeout", "5s")
         descriptors, started = mock.descriptors(), mock.threads()
         # What is reserved becomes resident when it is first used: so first everything is used.

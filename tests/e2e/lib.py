@@ -178,6 +178,14 @@ def temp_dir():
     return path
 
 
+def config_file(config, name="mock.json"):
+    """A file for --config: text as it is, anything else as JSON."""
+    path = os.path.join(temp_dir(), name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(config if isinstance(config, str) else json.dumps(config))
+    return path
+
+
 class Program:
     """A program in the background. Its outputs go to files: nobody has to read them for it to go on."""
 
@@ -256,6 +264,14 @@ class Program:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def address_of(text):
+    """What a socket connects to; None for what has no port."""
+    if text is None or text.startswith("unix:"):
+        return None
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
 class Server(Program):
     """A program that tells `listening on ADDR:PORT` when it is ready."""
 
@@ -263,12 +279,11 @@ class Server(Program):
         super().__init__(argv, **how)
         wait_until(lambda: "\n" in self.stdout or self.process.poll() is not None,
                    f"{argv[0]}: listening on")
-        match = re.fullmatch(r"listening on (\S+)\n", self.stdout)
+        match = re.fullmatch(r"listening on (\S+)\n(?:admin on (\S+)\n)?", self.stdout)
         check(match, f"{' '.join(argv)}: {self.stdout!r} {self.stderr!r}")
-        self.text = match[1]
-        if not self.text.startswith("unix:"):
-            host, port = self.text.rsplit(":", 1)
-            self.address = (host.strip("[]"), int(port))
+        self.text, self.admin_text = match[1], match[2]
+        self.address = address_of(self.text)
+        self.admin_address = address_of(self.admin_text)
 
     def url(self, path="/"):
         return f"http://{self.text}{path}"
@@ -280,7 +295,8 @@ class Mock(Server):
 
     def ask(self, method, path, body=None, headers=None):
         """One request on a connection of its own: status, fields, body."""
-        client = http.client.HTTPConnection(*self.address, timeout=DEADLINE_S)
+        admin = path.startswith("/admin") and self.admin_address is not None
+        client = http.client.HTTPConnection(*(self.admin_address if admin else self.address), timeout=DEADLINE_S)
         try:
             client.request(method, path, body, headers or {})
             answer = client.getresponse()

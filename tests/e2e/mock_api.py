@@ -11,8 +11,14 @@ from lib import Mock, Raw, check, equal, request, test
 
 LOAD = b'{"model_id":"bitnet-7b"}'
 INFER = b'{"model_id":"llama-13b","prompt":"hi","max_tokens":16,"temperature":0.7,"top_p":0.9}'
-GET_ENDPOINTS = ["/api/models", "/api/health", "/metrics", "/admin/stats", "/admin/requests"]
+CHAT = b'{"model":"llama-13b","messages":[{"role":"user","content":"hi"}],"max_tokens":3}'
+GET_ENDPOINTS = ["/api/models", "/api/health", "/metrics", "/admin/stats", "/admin/requests", "/admin/requests/count",
+                 "/admin/audit", "/health", "/version", "/admin/", "/admin"]
 POST_ENDPOINTS = ["/api/models/load", "/api/models/unload", "/api/infer", "/admin/reset"]
+# The members of a journal record, in the order of docs/journal.md.
+JOURNAL = ["seq", "thread", "time", "endpoint", "method", "status", "end", "phase", "fault", "asked_us", "delivered_us",
+           "ttft_us", "late_us", "queue_us", "body_bytes", "answer_bytes", "prompt_tokens", "output_tokens",
+           "retry_after_s", "model", "stream", "key", "conn"]
 
 
 # ---- The shapes of the answers ------------------------------------------------------------------------------------
@@ -44,16 +50,25 @@ def check_unload(answer):
     equal(answer, {"status": "unloaded"}, "unload")
 
 
-def check_infer(answer):
+def check_infer(answer, tokens=16, finish="length"):
+    """INFER's answer, or one of as many tokens: a token is a word."""
     equal(sorted(answer), ["finish_reason", "text", "tokens"], "keys of infer")
-    check(isinstance(answer["text"], str) and answer["text"], "text")
-    equal((answer["tokens"], answer["finish_reason"]), (100, "stop"), "infer")
+    check(re.fullmatch(r"[a-zA-Z]+( [a-zA-Z]+)*", answer["text"]), f"text {answer['text']!r}")
+    equal(len(answer["text"].split(" ")), tokens, "words")
+    equal((answer["tokens"], answer["finish_reason"]), (tokens, finish), "infer")
 
 
 def check_health(answer):
     equal(sorted(answer), ["status", "version"], "keys of health")
     equal(answer["status"], "healthy", "health")
     equal(lib.run([lib.MOCK, "--version"]).stdout, f"weir-mock {answer['version']}\n", "--version")
+
+
+def check_openai_error(answer, kind, field):
+    equal(list(answer), ["error"], "keys of an error")
+    equal(sorted(answer["error"]), ["code", "message", "param", "type"], "keys in an error")
+    equal((answer["error"]["type"], answer["error"]["param"]), (kind, field), "error")
+    check(answer["error"]["message"], "message")
 
 
 def check_error(answer, kind, field):
@@ -122,6 +137,29 @@ def model_state():
     check_models(mock.get_json("/api/models"), ["llama-13b"])
     mock.reset()
     check_models(mock.get_json("/api/models"))
+    mock.stop()
+
+
+@test
+def model_transitions():
+    """A model on its way: told with 202, in nobody else's way, and there when its time has come."""
+    mock = Mock("--latency", "1h", "--drain-timeout", "0s")
+    with Raw(mock.address) as raw:
+        for _ in range(2):  # again: it is on its way already
+            answer = raw.ask(request("POST", "/api/models/load?wait=false", LOAD))
+            equal(answer.status, 202, "a load that is not waited for")
+            equal(sorted(answer.json()), ["ready_in_us", "status"], "keys of 202")
+            equal(answer.json()["status"], "loading", "status in 202")
+            check(0 < answer.json()["ready_in_us"] <= 36000000000, answer.json())
+        answer = raw.ask(request("POST", "/api/models/unload", LOAD))
+        equal(answer.status, 409, "an unload meanwhile")
+        check_error(answer.json(), "conflict", "model_id")
+        check(0 < int(answer.fields["retry-after"]) <= 36000, answer.fields)
+    mock.stop()
+    mock = Mock("--latency", "1ms")
+    with Raw(mock.address) as raw:
+        equal(raw.ask(request("POST", "/api/models/load?wait=false", LOAD)).status, 202, "10 ms of load")
+        lib.wait_until(lambda: mock.get_json("/api/models")[0]["status"] == "loaded", "it is loaded")
     mock.stop()
 
 
@@ -281,9 +319,10 @@ def expect_100_continue():
         file.write(b'{"model_id":"bitnet-7b","prompt":"%s"}' % (b"x" * 1000000))
     program = lib.run(["curl", "-sv", "--noproxy", "*", "--max-time", str(lib.DEADLINE_S), "--expect100-timeout",
                        "600", "-H", "Expect: 100-continue", "-d", f"@{path}", mock.url("/api/infer")])
-    check_infer(json.loads(program.stdout))
+    check_infer(json.loads(program.stdout), 100, "stop")
     check("HTTP/1.1 100 Continue" in program.stderr, program.stderr)
     equal(mock.journal()[-1]["body_bytes"], 1000036, "payload bytes")
+    equal(mock.journal()[-2]["prompt_tokens"], 250000, "its tokens: four bytes each")
     mock.stop()
 
 
@@ -294,13 +333,25 @@ def wrong_method():
     mock = Mock()
     with Raw(mock.address) as raw:
         for paths, wrong, allow in ((GET_ENDPOINTS, ["POST", "PUT", "DELETE", "OPTIONS", "get"], ["GET", "HEAD"]),
-                                    (POST_ENDPOINTS, ["GET", "PUT", "PATCH", "post"], ["POST"])):
+                                    (POST_ENDPOINTS, ["GET", "PUT", "PATCH", "post"], ["POST"]),
+                                    (["/admin/drain", "/api/infer/batch"], ["GET", "HEAD", "DELETE"], ["POST"]),
+                                    (["/admin/events"], ["POST"], ["GET"]),
+                                    (["/admin/config"], ["POST", "PUT", "DELETE"], ["GET", "HEAD", "PATCH"]),
+                                    (["/admin/faults"], ["PATCH", "DELETE"], ["GET", "HEAD", "POST"]),
+                                    (["/admin/faults/x"], ["POST"], ["GET", "HEAD", "PUT", "PATCH", "DELETE"])):
             for path in paths:
                 for method in wrong:
-                    answer = raw.ask(request(method, path, b"{}" if method == "PUT" else None))
+                    head = method == "HEAD"
+                    answer = raw.ask(request(method, path, b"{}" if method == "PUT" else None), head=head)
                     equal(answer.status, 405, f"{method} {path}")
                     equal(re.split(r"\s*,\s*", answer.fields["allow"]), allow, f"Allow of {path}")
-                    check_error(answer.json(), "method_not_allowed", None)
+                    if not head:
+                        check_error(answer.json(), "method_not_allowed", None)
+        for path, wrong, allow in (("/v1/models", "POST", "GET, HEAD"), ("/v1/models/llama-13b", "DELETE", "GET, HEAD"),
+                                   ("/v1/completions", "GET", "POST"), ("/v1/chat/completions", "PUT", "POST")):
+            answer = raw.ask(request(wrong, path))
+            equal((answer.status, answer.fields["allow"]), (405, allow), f"{wrong} {path}")
+            check_openai_error(answer.json(), "invalid_request_error", None)
     mock.stop()
 
 
@@ -309,10 +360,15 @@ def not_found():
     mock = Mock()
     with Raw(mock.address) as raw:
         for path in ("/", "/api", "/api/", "/api/modelz", "/api/models/", "/API/health", "/api/health/x",
-                     "/%2fapi/health", "//api/health", "/admin", "/" + "a" * 7000):
+                     "/%2fapi/health", "//api/health", "/admin/nowhere", "/admin/faults/a/b", "/admins", "/v1",
+                     "/healthz", "/" + "a" * 7000):
             answer = raw.ask(request("GET", path))
             equal(answer.status, 404, path)
             check_error(answer.json(), "not_found", None)
+        for path in ("/v1/models/", "/v1/chat", "/v1/embeddings"):
+            answer = raw.ask(request("GET", path))
+            equal(answer.status, 404, path)
+            check_openai_error(answer.json(), "invalid_request_error", None)
         check('"quoted\\' in raw.ask(request("GET", '/"quoted\\')).json()["error"]["message"], "escapes")
         for path in ("/api/health?", "/api/models?a=b&c", "/api/health?x=/nowhere"):
             equal(raw.ask(request("GET", path)).status, 200, path)
@@ -410,7 +466,7 @@ def metrics_and_stats():
                 for bytes_, status, _ in mixed(7 + i):
                     line = bytes_.split(b" ", 2)
                     path = line[1].decode() if line[1] != b"/nowhere" else "other"
-                    method = line[0].decode() if line[0] != b"DELETE" else "other"
+                    method = line[0].decode()
                     sent[path, method, status] = sent.get((path, method, status), 0) + 1
                     equal(raw.ask(bytes_).status, status, bytes_)
         metrics = mock.metrics()
@@ -455,10 +511,14 @@ def journal():
         entries = listed()
         equal([entry["status"] for entry in entries], [status for _, status, _ in wanted], "in order")
         for entry in entries:
-            equal(sorted(entry), sorted(["seq", "thread", "time", "endpoint", "method", "status", "fault", "asked_us",
-                                         "delivered_us", "queue_us", "body_bytes", "answer_bytes"]), "keys")
+            equal(list(entry), JOURNAL, "members, in their order")
+            equal((entry["end"], entry["phase"], entry["fault"], entry["key"]), ("answered", None, None, None), "end")
+            equal((entry["thread"], entry["conn"], entry["stream"]), (0, 1, False), "where from")
             datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00"))
         equal(entries[1]["body_bytes"], len(INFER), "body_bytes")
+        equal((entries[1]["model"], entries[1]["prompt_tokens"], entries[1]["output_tokens"]), ("llama-13b", 1, 16),
+              "tokens")
+        equal([entry["model"] for entry in entries], [None, "llama-13b", None, "bitnet-7b", None, None, None], "models")
         for _ in range(300):
             raw.ask(request("GET", "/api/health"))
         equal(len(listed()), 64, "bounded")
@@ -471,7 +531,9 @@ def journal():
         for query in ("?limit=0", "?limit=10001", "?limit=", "?limit=a", "?limit=-1", "?limits=3", "?limit=99999999"):
             answer = raw.ask(request("GET", f"/admin/requests{query}"))
             equal(answer.status, 400, query)
-            check_error(answer.json(), "invalid_request", "limit")
+            check_error(answer.json(), "invalid_request", "query")
+            told = "limits: no such parameter; did you mean limit?" if "limits" in query else "limit: expected a number of"
+            check(answer.json()["error"]["message"].startswith(told), answer.body)
     mock.stop()
     mock = Mock("--journal", "0")
     mock.get_json("/api/models")

@@ -20,7 +20,8 @@ MODELS = request("GET", "/api/models")
 MULTIPLIERS = [
     ("/api/models", MODELS, 1),
     ("/api/models/load", request("POST", "/api/models/load", LOAD), 10),
-    ("/api/models/unload", request("POST", "/api/models/unload", LOAD), 1),
+    # Not the model that is being loaded meanwhile: that would be a conflict.
+    ("/api/models/unload", request("POST", "/api/models/unload", b'{"model_id":"llama-13b"}'), 1),
     ("/api/infer", infer(), 2),
     ("/api/health", request("GET", "/api/health"), 0),
 ]
@@ -129,7 +130,7 @@ def outcomes(keys, *options, field="X-Mock-Key", connections=8):
         raw.close()
     failed = list(found.values()).count(500)
     metrics = mock.metrics()
-    equal(metrics['mock_faults_injected_total{kind="error"}'], failed, "mock_faults_injected_total")
+    equal(metrics['mock_faults_injected_total{rule="error-rate",kind="status"}'], failed, "mock_faults_injected_total")
     equal(lib.answered(metrics).get(("/api/models", "GET", 500), 0), failed, "requests answered 500")
     mock.stop()
     return found
@@ -300,8 +301,10 @@ def waiters_that_leave():
         stats = mock.stats()
         equal(stats["concurrency"]["active"], 1, "slots in use")
         equal(stats["client_disconnects"]["delayed"], 1, "disconnects while delayed")
-        equal([entry["fault"] for entry in mock.journal() if entry["endpoint"] == "/api/models"], ["disconnect"] * 3,
-              "journal")
+        left = [entry for entry in mock.journal() if entry["endpoint"] == "/api/models"]
+        equal([(entry["end"], entry["phase"], entry["status"], entry["fault"]) for entry in left],
+              [("disconnect", phase, 0, None) for phase in ("delayed", "queued", "queued")], "journal, by arrival")
+        equal(stats["timers_cancelled"], 1, "timers that were cancelled")
         for raw in waiting:
             raw.abort()
         lib.wait_until(lambda: mock.stats()["concurrency"]["active"] == 0, "the slots are free")
@@ -311,7 +314,7 @@ def waiters_that_leave():
 
 @test
 def a_waiter_that_only_stops_sending_is_answered():
-    mock = Mock("--max-concurrency", "1", "--latency", "20ms")
+    mock = Mock("--max-concurrency", "1", "--latency", "20ms", "--config", lib.config_file({"half_close": True}))
     waiting = [Raw(mock.address) for _ in range(4)]
     for raw in waiting:
         raw.send(MODELS)
@@ -320,6 +323,27 @@ def a_waiter_that_only_stops_sending_is_answered():
         equal(raw.response().status, 200, "answer after a half-close")
         equal(raw.rest(), b"", "the end after it")
         raw.close()
+    mock.stop()
+
+
+@test
+def a_waiter_that_stops_sending_has_left():
+    """That is what it means, unless the configuration knows better: slot and timer are free before any byte is sent."""
+    mock = Mock("--max-concurrency", "1", "--latency", "1h", "--drain-timeout", "0s")
+    waiting = [Raw(mock.address) for _ in range(4)]
+    for i, raw in enumerate(waiting):
+        raw.send(MODELS)
+        queue_depth(mock, i)
+    for left in (3, 2, 1, 0):
+        raw = waiting[3 - left]
+        raw.shutdown()
+        equal(raw.rest(), b"", "no answer")
+        raw.close()
+        queue_depth(mock, max(left - 1, 0))  # the next has the slot
+    lib.wait_until(lambda: mock.stats()["concurrency"]["active"] == 0, "no slot is in use")
+    equal(mock.stats()["timers_cancelled"], 4, "timers: each had the slot in its turn")
+    equal([(entry["end"], entry["phase"]) for entry in mock.journal() if entry["endpoint"] == "/api/models"],
+          [("disconnect", "delayed")] * 4, "journal")
     mock.stop()
 
 

@@ -14,10 +14,15 @@ from lib import MOCK, Mock, Raw, check, equal, request, test
 # A value for each option of --help. None: it takes none.
 VALUES = {
     "listen": "127.0.0.1:0", "threads": "2", "cpu": "0", "latency": "100us", "error-rate": "0.5", "seed": "7",
-    "max-concurrency": "10", "strict-models": None, "defer-accept": None, "max-conns": "100", "max-body": "64KiB", "journal": "10",
-    "drain-timeout": "1s", "wait": "sleep", "ring": "auto", "ring-disable": "send_zc,min_wait", "ring-info": None,
-    "help": None, "version": None, "tls-cert": None, "tls-key": None,
+    "max-concurrency": "10", "strict-models": None, "defer-accept": None, "max-conns": "100", "max-body": "64KiB",
+    "journal": "10", "drain-timeout": "1s", "wait": "sleep", "ring": "auto",
+    "ring-disable": "send_zc,min_wait", "ring-info": None,
+    "help": None, "version": None, "tls-cert": None, "tls-key": None, "config": None, "check-config": None,
+    "ttft": "lognormal:median=2ms,p99=9ms", "itl": "750us", "tokens": "12", "preset": "gpt4o", "admin": "0",
+    "request-log": "/dev/null",
 }
+# Those that say something and end.
+TELLING = ("help", "version", "ring-info", "check-config")
 
 
 def certificate():
@@ -42,8 +47,8 @@ def help_lists_what_works():
     equal((program.process.returncode, program.stderr), (0, ""), "--help")
     listed = re.findall(r"^ +--([a-z-]+)", program.stdout, re.M) + re.findall(r", --([a-z-]+)$", program.stdout, re.M)
     equal(sorted(listed), sorted(VALUES), "options of --help")
-    serving = {name: value for name, value in VALUES.items() if name not in ("help", "version", "ring-info")}
-    serving.update(certificate())
+    serving = {name: value for name, value in VALUES.items() if name not in TELLING}
+    serving.update(certificate(), config=lib.config_file("seed: 7\n"))
     for name, value in serving.items():
         if name.startswith("tls-"):
             continue  # one needs the other
@@ -103,7 +108,18 @@ BAD_OPTIONS = [
     (["--latency", "5parsecs"], ["--latency", "5parsecs"]),
     (["--latency", "-5ms"], ["--latency", "-5ms"]),
     (["--latency", ""], ["--latency"]),
-    (["--latency", "61m"], ["--latency", "1h", "61m"]),
+    (["--latency", "2401h"], ["--latency", "2400h", "2401h"]),
+    (["--latency", "lognormal:median=5ms"], ["--latency", "sigma"]),
+    (["--latency", "zipf:a=1"], ["--latency", "zipf"]),
+    (["--ttft", "5"], ["--ttft", "unit"]),
+    (["--itl", "mix:0.5*1ms;0.6*2ms"], ["--itl", "add up to more than 1"]),
+    (["--tokens", "0"], ["--tokens", "1000000"]),
+    (["--tokens", "1000001"], ["--tokens", "1000000"]),
+    (["--preset", "gpt-9000"], ["engine.preset", "gpt-9000"]),
+    (["--config", "/nonexistent/mock.yaml"], ["/nonexistent/mock.yaml"]),
+    (["--request-log", "/nonexistent/log"], ["--request-log", "/nonexistent/log"]),
+    (["--admin", "65536"], ["--admin", "65535"]),
+    (["--admin", "nonsense"], ["nonsense"]),
     (["--drain-timeout", "2h"], ["--drain-timeout", "1h"]),
     (["--threads", "0"], ["--threads", "1", "256"]),
     (["--threads", "257"], ["--threads", "256"]),
@@ -114,7 +130,7 @@ BAD_OPTIONS = [
     (["--error-rate", "nan"], ["--error-rate", "nan"]),
     (["--error-rate", "20%"], ["--error-rate", "20%"]),
     (["--seed", "-1"], ["--seed", "-1"]),
-    (["--seed", "18446744073709551616"], ["--seed", "18446744073709551616"]),
+    (["--seed", "9223372036854775808"], ["--seed", "9223372036854775808"]),
     (["--max-concurrency", "1000001"], ["--max-concurrency", "1000000"]),
     (["--max-conns", "0"], ["--max-conns", "1"]),
     (["--max-conns", "2", "--threads", "3"], ["--max-conns", "3"]),
@@ -153,6 +169,49 @@ def bad_options():
         check(re.fullmatch(r"weir-mock: [^\n]+\n", program.stderr), f"{options}: {program.stderr!r}")
         for word in words:
             check(word in program.stderr, f"{options}: no {word!r} in {program.stderr!r}")
+
+
+@test
+def check_config():
+    good = lib.config_file("limits: { max_concurrency: 5 }\n")
+    program = start("--config", good, "--check-config")
+    equal((program.process.returncode, program.stdout, program.stderr), (0, f"{good}: ok\n", ""), "a good file")
+    program = start("--latency", "5ms", "--check-config")
+    equal((program.process.returncode, program.stdout), (0, "configuration: ok\n"), "without a file")
+    for text, words in (("limits: { max_concurency: 5 }\n", ["limits.max_concurency", "max_concurrency"]),
+                        ("seed: -1\n", ["seed"]), ("seed: [\n", []), ("faults: [ { do: { kind: statsu } } ]\n", ["statsu"])):
+        bad = lib.config_file(text)
+        for options in (["--check-config"], ["--listen", "127.0.0.1:0"]):
+            program = start("--config", bad, *options)
+            equal((program.process.returncode, program.stdout), (1, ""), f"{text!r} with {options}")
+            check(re.fullmatch(r"weir-mock: [^\n]+\n", program.stderr), program.stderr)
+            for word in [bad, *words]:
+                check(word in program.stderr, f"{text!r}: no {word!r} in {program.stderr!r}")
+
+
+@test
+def config_under_the_options():
+    path = lib.config_file("tokens: 3\nlimits: { max_concurrency: 7, queue_depth: 9 }\n")
+    mock = Mock("--config", path, "--max-concurrency", "5", "--error-rate", "0.25", "--seed", "11")
+    config = mock.get_json("/admin/config")
+    equal((config["tokens"], config["seed"]), (3, 11), "the file's, and the option's")
+    equal((config["limits"]["max_concurrency"], config["limits"]["queue_depth"]), (5, 9), "limits")
+    equal([(rule["id"], rule["when"]["probability"]) for rule in config["faults"]], [("error-rate", 0.25)], "rules")
+    mock.stop()
+
+
+@test
+def a_port_for_the_admin():
+    mock = Mock("--admin", "0", "--threads", "2")
+    equal(mock.admin_address[0], "127.0.0.1", "where it is")
+    with Raw(mock.address) as raw, Raw(mock.admin_address) as admin:
+        for path, here, there in (("/api/health", 200, 200), ("/metrics", 200, 200), ("/admin/stats", 404, 200),
+                                  ("/admin/", 404, 200), ("/api/models", 200, 404), ("/v1/models", 200, 404),
+                                  ("/health", 200, 200), ("/version", 200, 200)):
+            equal(raw.ask(request("GET", path)).status, here, f"{path} on the port for all")
+            equal(admin.ask(request("GET", path)).status, there, f"{path} on the admin port")
+    equal(mock.stats()["endpoints"]["/api/models"]["requests"], 1, "the counts, by way of the admin port")
+    mock.stop()
 
 
 @test

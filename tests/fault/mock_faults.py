@@ -26,6 +26,7 @@ PHASES = [
     HEALTH + request("GET", "/api/models") * 5 + HEALTH[:7],
     request("POST", "/api/infer", INFER) * 8,
     HEALTH,
+    request("POST", "/api/infer", b'{"model_id":"bitnet-7b","prompt":"hi","max_tokens":50,"stream":true}') * 2,
 ]
 
 
@@ -96,7 +97,7 @@ signal.pause()
 @test
 def clients_killed():
     """A process with 100 connections, each in the middle of something else, is gone from one moment to the next."""
-    mock = Mock("--latency", "60ms", "--max-concurrency", "20")
+    mock = Mock("--latency", "60ms", "--itl", "5ms", "--max-concurrency", "20")
     for turn in range(3):
         total = mock.stats()["connections"]["total"]
         holder = lib.Program([sys.executable, "-c", HOLDER, mock.address[0], str(mock.address[1]), "100",
@@ -138,7 +139,7 @@ def storm(mock, rng, rounds):
 def resets_in_every_phase():
     for threads in (1, 2):
         rng = lib.seeded(5 + threads)
-        mock = Mock("--threads", str(threads), "--latency", "2ms", "--journal", "1000")
+        mock = Mock("--threads", str(threads), "--latency", "2ms", "--itl", "1ms", "--journal", "1000")
         storm(mock, rng, 40)  # what is used for the first time is used here
         lib.wait_until(mock.settled, "the first part has ended")
         resident = mock.resident_bytes()

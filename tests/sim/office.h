@@ -3,36 +3,33 @@
 #ifndef WEIR_TESTS_SIM_OFFICE_H
 #define WEIR_TESTS_SIM_OFFICE_H
 
+#include "guest.h"
 #include "plan.h"
+#include "settings.h"
+#include "visit.h"
 
 #include "mock/app.h"
 
-struct sim_ask {
-    const char *method, *target, *body;
-    uint16_t status;
-    const char *needle; /* a part of the answer; NULL: it has no body */
-};
-
-struct sim_visit {
-    struct weir_call call;
-    struct sim_office *office;
-    const struct sim_ask *ask;
-    struct sim_exchange *x;
-    uint64_t start_ns;
-    char got[16384];
-    size_t got_bytes;
-};
+/* Configurations of one run that are looked at when it is over. */
+#define SIM_CONFIGS_MAX 64
+#define SIM_GUESTS_MAX  4
 
 struct sim_office {
     struct sim_actor actor;
     struct sim_run *run;
+    struct sim_settings settings;
     struct options options;
     struct mock mock;
     struct app app;
     struct app *apps[1];
+    struct config *configs[SIM_CONFIGS_MAX]; /* held, the present one is the last */
+    uint32_t configs_count;
     struct weir_client *client;
     struct sim_visit visits[SIM_EXCHANGES_MAX];
+    struct sim_guest guests[SIM_GUESTS_MAX];
+    uint32_t guests_count;
     uint32_t done_count;
+    bool draining;
     char endpoint[64];
 };
 

@@ -196,6 +196,23 @@ static void faults_draw(struct sim_run *run)
     w->fds_max = !c->timeouts || one_in(w, 2) ? SIM_SOCKS_MAX : (uint32_t)sim_between(w, 6, 60);
 }
 
+/* In the scene of the mock it is looked at when things happen: everybody is quick, now and then. */
+static void mock_draw(struct sim_run *run)
+{
+    struct sim_world *w = run->world;
+    struct sim_config *c = &run->config;
+    /* What the mock answers is as long as it is. */
+    if (c->scene == SIM_SCENE_MOCK)
+        w->pipe_bytes_max = (uint32_t)weir_max_u64(w->pipe_bytes_max, 1024);
+    c->calm = c->scene == SIM_SCENE_MOCK && c->strict && one_in(w, 3);
+    if (!c->calm)
+        return;
+    memset(w->faults.per_million, 0, sizeof w->faults.per_million);
+    w->latency_max_ns = 20 * SIM_US;
+    w->pipe_bytes_max = 1u << 18;
+    c->client.pipeline_max = 1;
+}
+
 static void answer_draw(struct sim_run *run, struct sim_plan *p)
 {
     struct sim_world *w = run->world;
@@ -323,6 +340,7 @@ void sim_plan_make(struct sim_run *run, enum sim_scene scene)
     if (c->one_engine)
         c->engine[1].send_bytes_max = weir_max_u64(c->engine[1].send_bytes_max, 16u << 20);
     faults_draw(run);
+    mock_draw(run);
     for (uint32_t i = 0; i < c->exchanges_count; i++) {
         run->exchanges[i] = (struct sim_exchange){ .id = i };
         exchange_draw(run, &run->exchanges[i]);

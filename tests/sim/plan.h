@@ -83,10 +83,12 @@ enum sim_scene {
     SIM_SCENE_COUNT
 };
 
-/* What a run is like. Strict: nothing happens that could end an exchange with an error. */
+/* What a run is like. Strict: nothing happens that could end an exchange with an error, unless
+ * somebody asked for it. */
 struct sim_config {
     enum sim_scene scene;
     bool strict;
+    bool calm; /* nothing happens that could hold anything up either */
     uint32_t exchanges_count;
     uint32_t body_bytes_max;
     uint32_t dialers_count;
@@ -115,6 +117,14 @@ struct sim_actor {
 
 #define SIM_ACTORS_MAX 24
 
+/* What was found right of weir-mock's answers. */
+struct sim_tally {
+    uint64_t answers, streams, timed; /* with the times that were configured */
+    uint64_t struck;                  /* by a fault, and ended as it may */
+    uint64_t excused;                 /* ended with an error that there is a reason for */
+    uint64_t changes;                 /* of the configuration */
+};
+
 struct sim_run {
     struct sim_world *world;
     struct sim_config config;
@@ -123,6 +133,7 @@ struct sim_run {
     struct sim_actor *actors[SIM_ACTORS_MAX];
     uint32_t actors_count;
     uint64_t begin_ns;
+    struct sim_tally tally;
     bool blind; /* do not look into the engines */
 };
 

@@ -21,6 +21,8 @@ struct sim_outcome {
     uint64_t hits[SIM_FAULT_COUNT];
     uint64_t steps, virtual_ns;
     uint32_t exchanges, failed;
+    struct sim_tally tally;
+    uint64_t digest; /* of all that happened: the same for the same seed */
     uint64_t recv_starved, send_partial, cq_overflows, stale_cqes, accept_paused, zc_sends;
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include <weir/random.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,6 +42,8 @@ void sim_trace(struct sim_world *world, const char *what, int where, int64_t a, 
 {
     struct sim_trace_event *e = &world->trace[world->trace_next++ % SIM_TRACE_MAX];
     *e = (struct sim_trace_event){ world->now_ns, what, where, a, b };
+    uint64_t event = weir_random_u64((uint64_t)where, (uint64_t)a, (uint64_t)b);
+    world->digest = weir_random_u64(world->digest, event, world->now_ns);
     if (world->verbose)
         printf("%14.6f %-14s %8d %12lld %12lld\n", (double)(e->at_ns - TIME_BEGIN_NS) / 1e6, what,
                where, (long long)a, (long long)b);

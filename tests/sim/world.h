@@ -103,6 +103,7 @@ struct sim_world {
     bool verbose;
     struct sim_trace_event trace[SIM_TRACE_MAX];
     uint64_t trace_next;
+    uint64_t digest; /* of the trace */
 };
 
 void sim_world_open(struct sim_world *world, uint64_t seed);

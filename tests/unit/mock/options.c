@@ -36,10 +36,13 @@ static void test_defaults(void **state)
     assert_string_equal(options.listen, "127.0.0.1:8080");
     assert_int_equal(options.threads, 1);
     assert_int_equal(options.cpus_count, 0);
-    assert_int_equal(options.latency_ns, 0);
     assert_true(options.error_rate <= 0);
-    assert_int_equal(options.seed, 0);
-    assert_int_equal(options.concurrency_max, 100);
+    const char *const not_given[] = { options.config,   options.admin,          options.request_log,
+                                      options.latency,  options.ttft,           options.itl,
+                                      options.tokens,   options.preset,         options.seed,
+                                      options.tls_cert, options.concurrency_max };
+    for (size_t i = 0; i < sizeof not_given / sizeof not_given[0]; i++)
+        assert_null(not_given[i]);
     assert_int_equal(options.conns_max, 16384);
     assert_int_equal(options.body_bytes_max, 1 << 20);
     assert_int_equal(options.journal_count, 65536);
@@ -52,22 +55,22 @@ static void test_all(void **state)
 {
     (void)state;
     assert_int_equal(parse("--listen", "[::1]:0", "--threads=2", "--cpu", "0,3", "--latency",
-                           "750us", "--error-rate=0.25", "--seed", "18446744073709551615", NULL),
+                           "750us", "--error-rate=0.25", "--seed", "9223372036854775807", NULL),
                      OPTIONS_RUN);
     assert_string_equal(options.listen, "[::1]:0");
     assert_int_equal(options.threads, 2);
     assert_int_equal(options.cpus_count, 2);
     assert_int_equal(options.cpus[0], 0);
     assert_int_equal(options.cpus[1], 3);
-    assert_int_equal(options.latency_ns, 750000);
+    assert_string_equal(options.latency, "750us");
     assert_true(options.error_rate > 0.2499);
     assert_true(options.error_rate < 0.2501);
-    assert_true(options.seed == UINT64_MAX);
+    assert_string_equal(options.seed, "9223372036854775807");
     assert_int_equal(parse("--max-concurrency", "0", "--max-conns=10000", "--max-body", "64KiB",
                            "--journal", "0", "--drain-timeout", "0", "--strict-models",
                            "--defer-accept", NULL),
                      OPTIONS_RUN);
-    assert_int_equal(options.concurrency_max, 0);
+    assert_string_equal(options.concurrency_max, "0");
     assert_int_equal(options.conns_max, 10000);
     assert_int_equal(options.body_bytes_max, 65536);
     assert_int_equal(options.journal_count, 0);
@@ -77,9 +80,42 @@ static void test_all(void **state)
     assert_int_equal(options_descriptors_max(&options), 10000 + 8 + 32);
 }
 
+/* What goes into the configuration is checked here and handed on as it is. */
+static void test_texts(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--latency", "lognormal:median=5ms,p99=20ms", "--ttft=2400h", "--itl",
+                           "mix:0.5*1ms;0.5*gamma:mean=2ms,shape=3", "--tokens", "1000000", NULL),
+                     OPTIONS_RUN);
+    assert_string_equal(options.latency, "lognormal:median=5ms,p99=20ms");
+    assert_string_equal(options.ttft, "2400h");
+    assert_string_equal(options.itl, "mix:0.5*1ms;0.5*gamma:mean=2ms,shape=3");
+    assert_string_equal(options.tokens, "1000000");
+    assert_int_equal(parse("--config", "a file", "--preset=gpt4o", "--request-log", "-", NULL),
+                     OPTIONS_RUN);
+    assert_string_equal(options.config, "a file");
+    assert_string_equal(options.preset, "gpt4o");
+    assert_string_equal(options.request_log, "-");
+}
+
+static void test_admin(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--admin", "9090", NULL), OPTIONS_RUN);
+    assert_string_equal(options.admin, "127.0.0.1:9090");
+    assert_int_equal(parse("--admin", "0", NULL), OPTIONS_RUN);
+    assert_string_equal(options.admin, "127.0.0.1:0");
+    assert_int_equal(parse("--admin", "[::1]:9090", NULL), OPTIONS_RUN);
+    assert_string_equal(options.admin, "[::1]:9090");
+}
+
 static void test_help_and_version(void **state)
 {
     (void)state;
+    assert_int_equal(parse("--check-config", "--threads", "2", NULL), OPTIONS_CHECK_CONFIG);
+    assert_int_equal(options.threads, 2);
+    assert_int_equal(parse("--check-config", "--threads", "0", NULL), -EINVAL);
+    assert_int_equal(parse("--check-config", "--help", NULL), OPTIONS_HELP);
     assert_int_equal(parse("--help", NULL), OPTIONS_HELP);
     assert_int_equal(parse("--latency", "1ms", "--version", NULL), OPTIONS_VERSION);
 }
@@ -90,7 +126,7 @@ static void test_help_names_every_option(void **state)
     (void)state;
     size_t count = 0;
     for (const char *at = options_help; (at = strstr(at, "--")) != NULL; at += 2)
-        count++;
+        count += at[-2] == ' ' || at[-2] == ','; /* not one that is spoken of */
     assert_int_equal(count, OPTION_COUNT);
     for (int i = 0; i < OPTION_COUNT; i++) {
         char name[64];
@@ -117,7 +153,15 @@ static void test_bad_values(void **state)
     expect_error("--threads", "two", "two");
     expect_error("--latency", "5", "5");
     expect_error("--latency", "-5ms", "-5ms");
-    expect_error("--latency", "61m", "1h");
+    expect_error("--latency", "2401h", "2400h");
+    expect_error("--latency", "", "expected");
+    expect_error("--latency", "zipf:a=2", "zipf");
+    expect_error("--ttft", "uniform:min=2ms,max=1ms", "min");
+    expect_error("--itl", "5", "5");
+    expect_error("--tokens", "0", "1");
+    expect_error("--tokens", "1000001", "1000000");
+    expect_error("--admin", "65536", "65535");
+    expect_error("--seed", "9223372036854775808", "9223372036854775807");
     expect_error("--error-rate", "1.5", "1");
     expect_error("--error-rate", "20%", "20%");
     expect_error("--seed", "-1", "-1");
@@ -142,7 +186,9 @@ static void test_bad_usage(void **state)
 {
     (void)state;
     expect_error("--latency", NULL, "expected a value");
-    expect_error("--config", "file", "no such option");
+    expect_error("--conf", "file", "no such option");
+    expect_error("--check-config=file", NULL, "without a value");
+    expect_error("--config", NULL, "expected a value");
     expect_error("--lat", "5ms", "no such option");
     expect_error("--bogus=5", NULL, "no such option");
     expect_error("--strict-models=yes", NULL, "without a value");
@@ -181,10 +227,16 @@ static void test_too_many_cpus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_all),
-        cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_help_names_every_option),
-        cmocka_unit_test(test_bad_values),       cmocka_unit_test(test_bad_usage),
-        cmocka_unit_test(test_bad_combinations), cmocka_unit_test(test_too_many_cpus),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_help_names_every_option),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_bad_usage),
+        cmocka_unit_test(test_bad_combinations),
+        cmocka_unit_test(test_too_many_cpus),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_admin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

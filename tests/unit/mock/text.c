@@ -26,6 +26,46 @@ static void test_add(void **state)
     expect_text(&text, "abc7-x");
 }
 
+static void test_numbers(void **state)
+{
+    (void)state;
+    struct text text = { 0 };
+    uint64_t power = 1;
+    for (unsigned digits = 1; digits <= 20; digits++, power *= 10) {
+        for (int less = digits == 1 ? 0 : 1; less >= 0; less--) {
+            char expected[32];
+            uint64_t value = power - (uint64_t)less;
+            snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+            assert_int_equal(text_digits(value), strlen(expected));
+            text_u64(&text, value);
+            expect_text(&text, expected);
+        }
+    }
+    text_u64(&text, UINT64_MAX);
+    expect_text(&text, "18446744073709551615");
+    text_i64(&text, 0);
+    text_i64(&text, -7);
+    text_i64(&text, INT64_MIN);
+    text_i64(&text, INT64_MAX);
+    expect_text(&text, "0-7-92233720368547758089223372036854775807");
+}
+
+static void test_room(void **state)
+{
+    (void)state;
+    struct text text = { 0 };
+    for (size_t bytes = 0; bytes < 2000; bytes += 99) {
+        char *room = text_room(&text, bytes);
+        assert_non_null(room);
+        assert_ptr_equal(room, text.ptr + text.len);
+        memset(room, 'x', bytes);
+        text.len += bytes;
+    }
+    text.failed = true;
+    assert_null(text_room(&text, 1));
+    text_free(&text);
+}
+
 /* Around the first size of the memory, and around the line that printf formats into. */
 static void test_growth(void **state)
 {
@@ -72,6 +112,7 @@ static void test_json_is_json(void **state)
         uint8_t bytes[3] = { (uint8_t)(i >> 8), (uint8_t)i, 'x' };
         struct text text = { 0 };
         text_json(&text, (struct weir_slice){ bytes, sizeof bytes });
+        assert_int_equal(text_json_bytes((struct weir_slice){ bytes, sizeof bytes }), text.len);
         json_t *value = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         if (value == NULL)
             fail_msg("bytes %02x %02x: %.*s", bytes[0], bytes[1], (int)text.len, text.ptr);
@@ -99,7 +140,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add),  cmocka_unit_test(test_growth),
         cmocka_unit_test(test_json), cmocka_unit_test(test_json_is_json),
-        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_time), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
