@@ -2,6 +2,7 @@
 #include "mock/mock.h"
 
 #include "mock/api/api.h"
+#include "mock/api/canned.h"
 
 #include <weir/engine.h>
 
@@ -101,6 +102,7 @@ int mock_close(struct mock *mock)
 {
     int err = mock->group != NULL ? weir_server_group_close(mock->group) : 0;
     request_log_close(&mock->log, NULL);
+    canned_close();
     weir_tls_close(mock->tls);
     models_close(&mock->models);
     limiter_close(&mock->limiter);

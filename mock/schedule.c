@@ -2,7 +2,7 @@
 #include "mock/schedule.h"
 
 /* Enough for a percentile each second, and few enough to cost next to nothing. */
-#define BEAT_NS 10000000U
+#define BEAT_NS 25000000U
 
 static void schedule_account(struct schedule *schedule, uint64_t now_ns)
 {

@@ -32,7 +32,7 @@ short_s=${quick:+0.6} stream_s=${quick:+2} warm_s=${quick:+5}
 : "${short_s:=2}" "${stream_s:=5}" "${warm_s:=25}"
 timers=${quick:+100}
 : "${timers:=400}"
-stream_counts=(1000 2000 4000 5000 6000 8000)
+stream_counts=(1000 1500 2000 3000 4000 6000)
 few=100000 many=${quick:+1000000}
 : "${many:=10000000}"
 mock=(--listen 127.0.0.1:0 --max-concurrency 0)
@@ -124,7 +124,7 @@ table_schedule() {
 
 # Streams of 100 tokens, 2 s each: in that time they begin, one after the other, and so they go on.
 run_streams() { # TABLE CELL ROUND COUNT
-    run_watched "$1" "$2" "$3" 3 "$stream_s" -c "$4" --ramp 2 --warmup 1 --stream --schedule 20000,20000,100 \
+    run_watched "$1" "$2" "$3" 3 "$stream_s" -c "$4" --ramp 2.0137 --warmup 1 --stream --schedule 20000,20000,100 \
         --method POST --path /api/infer --body "$(stream_body 100)"
 }
 

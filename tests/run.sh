@@ -96,7 +96,7 @@ RINGS=${RINGS:-uring epoll}
 on_rings() { # lines NAME|PATH|SECONDS, once for each ring
     while IFS='|' read -r name path seconds; do
         for ring in $RINGS; do
-            if [ "$ring" != uring ] && sed -n 2,3p "$path" | grep -qx '# No ring concerns this.'; then
+            if [ "$ring" != uring ] && sed -n 2,4p "$path" | grep -qx '# No ring concerns this.'; then
                 continue
             fi
             echo "$name-$ring|$path|$seconds|$ring"
@@ -113,6 +113,15 @@ keep() { # lines NAME|PATH|SECONDS whose name holds one of the patterns
         n == 0 { print }
         { for (i = 1; i <= n; i++) if (index($1, p[i])) { print; break } }'
 }
+# Scripts of e2e and fault: those that say in their first lines that they may run beside others, or those that do not.
+scripts() { # yes|no
+    find tests/e2e tests/fault -maxdepth 1 -type f \( -name '*.sh' -o -name '*.py' \) 2>/dev/null | LC_ALL=C sort |
+        while read -r path; do
+            beside=no
+            ! sed -n 2,4p "$path" | grep -qx '# Runs beside others.' || beside=yes
+            [ "$(head -c 2 "$path")" != '#!' ] || [ $beside != "$1" ] || echo "${path#tests/}|$path|120"
+        done
+}
 side_by_side=$(
     {
         echo "tidy|tests/tidy.sh|60|"
@@ -121,19 +130,19 @@ side_by_side=$(
             name=${path#"$build/tests/"}
             [ ! -f "tests/$name.c" ] || echo "$name|$path|60|"
         done
+        scripts yes | on_rings
     } | keep
 )
 alone=$(
-    for room in e2e fault; do
-        programs "$build/tests/$room" | while read -r path; do
-            name=${path#"$build/tests/"}
-            [ ! -f "tests/$name.c" ] || echo "$name|$path|120"
-        done
-        find "tests/$room" -maxdepth 1 -type f \( -name '*.sh' -o -name '*.py' \) 2>/dev/null | LC_ALL=C sort |
-            while read -r path; do
-                [ "$(head -c 2 "$path")" != '#!' ] || echo "${path#tests/}|$path|120"
+    {
+        for room in e2e fault; do
+            programs "$build/tests/$room" | while read -r path; do
+                name=${path#"$build/tests/"}
+                [ ! -f "tests/$name.c" ] || echo "$name|$path|120"
             done
-    done | on_rings | keep
+        done
+        scripts no
+    } | on_rings | keep
 )
 for list in "2 $side_by_side" "1 $alone"; do
     [ -z "${list#* }" ] || printf '%s\n' "${list#* }" | xargs -P "${list%% *}" -d '\n' -n 1 bash tests/run.sh --one

@@ -112,13 +112,11 @@ static void infer_head_make(struct infer_head *head, uint32_t index)
  * just stored one by one make a wider load wait until they are in the cache, which takes longer
  * than the rest of an event.
  */
-static void infer_tokens(struct text *out, const struct reply *reply, uint32_t first,
-                         uint32_t count)
+void reply_infer_tokens(struct text *out, uint32_t start, uint32_t first, uint32_t count)
 {
     /* What is copied at fixed sizes reaches behind what counts: into the room of the rest. */
     const size_t most = INFER_HEAD_BYTES + WORDS_ONE_BYTES + sizeof INFER_TOKEN_END;
     const struct words words = words_all();
-    uint32_t start = words_start(reply->seed, reply->key, 0);
     char *begin = text_room(out, most * count), *at = begin;
     struct infer_head head;
     if (begin == NULL)
@@ -185,7 +183,7 @@ size_t reply_tokens(struct text *out, const struct reply *reply, uint32_t first,
     if (reply_is_openai(reply->endpoint))
         openai_tokens(out, reply, first, count);
     else
-        infer_tokens(out, reply, first, count);
+        reply_infer_tokens(out, words_start(reply->seed, reply->key, 0), first, count);
     return out->len - before;
 }
 

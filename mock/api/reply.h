@@ -70,6 +70,9 @@ void reply_done(struct text *out, const struct reply *reply);
  * added */
 size_t reply_tokens(struct text *out, const struct reply *reply, uint32_t first, uint32_t count);
 
+/* The same for /api/infer alone, of the text that begins at word `start`. */
+void reply_infer_tokens(struct text *out, uint32_t start, uint32_t first, uint32_t count);
+
 /* An event that says that it went wrong, as the API's streams do. */
 void reply_error_event(struct text *out, const struct reply *reply, uint16_t status,
                        const char *message);

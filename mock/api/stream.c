@@ -3,7 +3,9 @@
 
 #include "mock/api/answer.h"
 #include "mock/api/api.h"
+#include "mock/api/canned.h"
 #include "mock/api/plan.h"
+#include "mock/api/words.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +13,11 @@
 /* What one turn of one stream may render: a stream without gaps does not hold up the others. */
 #define TURN_BYTES_MAX  65536U
 #define TURN_TOKENS_MAX 1024U
+
+/* Tokens together that are worth a piece of their own: 19 us of CPU time for 500 become 13. */
+#define CANNED_TOKENS_MIN 64U
 /* Of these, how many are rendered between two looks at how many bytes that became. */
-#define TOGETHER_MAX 64U
+#define TOGETHER_MAX 1024U
 
 #define EVENT_STREAM WEIR_TEXT("text/event-stream")
 
@@ -246,6 +251,40 @@ static void stream_advance(struct request *request, uint32_t count)
                                                          : plan_gap_ns(request, stream->index));
 }
 
+static void stream_on_piece_free(struct weir_piece *piece, int err)
+{
+    (void)err; /* on_end says what became of the answer */
+    free(piece);
+}
+
+/*
+ * Give the next `count` tokens, which are alike, as they lie ready: neither rendered nor copied.
+ * @return false: they are not, or there is no room; then nothing was given
+ */
+static bool stream_give_canned(struct request *request, uint32_t count)
+{
+    struct stream *stream = request->stream;
+    uint32_t start = words_start(stream->reply.seed, stream->reply.key, 0);
+    struct weir_slice bytes = canned_tokens(start, stream->index, count);
+    struct weir_piece *piece = bytes.len > 0 ? malloc(sizeof *piece) : NULL;
+    if (piece == NULL)
+        return false;
+    *piece = (struct weir_piece){ .data = bytes, .on_free = stream_on_piece_free };
+    if (weir_exchange_write_piece(request->exchange, piece) < 0) {
+        free(piece);
+        return false;
+    }
+    stream->bytes += bytes.len;
+    return true;
+}
+
+/* Are the next `count` tokens worth it, and is nothing before them that is not given? */
+static bool stream_can_canned(const struct request *request, const struct text *out, uint32_t count)
+{
+    return count >= CANNED_TOKENS_MIN && out->len == 0 && request->wire == NULL &&
+           request->endpoint == ENDPOINT_INFER && request->method != METHOD_HEAD;
+}
+
 /* All tokens that are due, or as many as one turn may. @return false: the stream is over */
 static bool stream_render(struct request *request, struct text *out, uint64_t now_ns)
 {
@@ -254,7 +293,9 @@ static bool stream_render(struct request *request, struct text *out, uint64_t no
     while (!stream_is_last(stream) && stream_is_due(stream, now_ns) && given < TURN_TOKENS_MAX &&
            out->len < TURN_BYTES_MAX) {
         uint32_t count = stream_count_alike(request);
-        if (count > 1)
+        if (stream_can_canned(request, out, count) && stream_give_canned(request, count))
+            ; /* they are on their way */
+        else if (count > 1)
             reply_tokens(out, &stream->reply, stream->index, count);
         else
             stream_event(request, out, stream->index);

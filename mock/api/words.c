@@ -76,7 +76,8 @@ static void words_make(void)
 
 uint32_t words_start(uint64_t seed, uint64_t key, uint32_t choice)
 {
-    return (uint32_t)(weir_random_u64(seed, key, WORDS_DRAW + choice) % WORDS_COUNT);
+    uint64_t draw = weir_random_u64(seed, key, WORDS_DRAW + choice);
+    return (uint32_t)(draw % WORDS_STARTS) * WORDS_STRIDE;
 }
 
 struct words words_all(void)

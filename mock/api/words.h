@@ -11,7 +11,11 @@
 #define WORDS_COUNT     4096 /* power of two */
 #define WORDS_ONE_BYTES 16   /* no word has more, and so many can be read from where it begins */
 
-/* Where the words of one choice of an answer begin. */
+/* An answer begins at one of so many places, so many words apart. */
+#define WORDS_STARTS 64
+#define WORDS_STRIDE (WORDS_COUNT / WORDS_STARTS)
+
+/* Where the words of one choice of an answer begin: a multiple of WORDS_STRIDE. */
 uint32_t words_start(uint64_t seed, uint64_t key, uint32_t choice);
 
 /* All of them: word `i` is text[at[i]] up to text[at[i + 1]], with its blank. Stays as it is. */

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# No ring concerns this.
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 """The limits of weir-mock: slots, the queue for them, and requests and tokens per minute.
 

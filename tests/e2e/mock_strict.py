@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 """Requests that two parsers could understand differently: refused with the right status, and then the end.
 

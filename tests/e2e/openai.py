@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 # No ring concerns this.
 """The npm packages openai and eventsource-parser, unmodified, against weir-mock: see openai.mjs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 # No ring concerns this.
 """The status page of weir-mock in headless Chromium, driven by clicks and keys over the DevTools protocol.

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# No ring concerns this.
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 """Who is struck: by key the same requests whatever the threads and the order; by count, by time, by what is asked."""
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 """Two ledgers agree under every kind of fault: what weir-bench sent and got, and what weir-mock's journal says it gave.
 

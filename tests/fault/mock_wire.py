@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# Runs beside others.
 # SPDX-License-Identifier: MIT
 """Each fault of the transport as a rule of weir-mock's, and what of the answer arrives, plain and streamed."""
 import json
