@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 # No ring concerns this.
 # Runs beside others.
-# SPDX-License-Identifier: MIT
 """weir-mock under /admin/: what is changed is changed for all threads at once, and what is told is what happened."""
 import http.client
 import json

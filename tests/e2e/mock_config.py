@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 # No ring concerns this.
 """The configuration of weir-mock: what is wrong is told, on the command line and by PATCH; the manuals' examples hold."""
 import glob

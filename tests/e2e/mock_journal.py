@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 # No ring concerns this.
 # Runs beside others.
-# SPDX-License-Identifier: MIT
 """What weir-mock remembers: the journal and its filters, the request log, the audit, and the counts beside them."""
 import datetime
 import json

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 # No ring concerns this.
 # Runs beside others.
-# SPDX-License-Identifier: MIT
 """The limits of weir-mock: slots, the queue for them, and requests and tokens per minute.
 
 A request takes its slot with its head and gives it back with its answer: one whose body is not complete holds a slot for

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 # No ring concerns this.
 # Runs beside others.
-# SPDX-License-Identifier: MIT
 """Models that are loaded and evicted, engines that make tokens in steps, and a mock that says when it is too slow itself."""
 import json
 import re

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Requests that two parsers could understand differently: refused with the right status, and then the end.
 
 Behind each of them a second request follows on the same connection, or hides inside the first. It asks for

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 # No ring concerns this.
 """The npm packages openai and eventsource-parser, unmodified, against weir-mock: see openai.mjs.
 

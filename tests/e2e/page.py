@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 # No ring concerns this.
 """The status page of weir-mock in headless Chromium, driven by clicks and keys over the DevTools protocol.
 

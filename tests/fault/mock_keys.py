@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 # No ring concerns this.
 # Runs beside others.
-# SPDX-License-Identifier: MIT
 """Who is struck: by key the same requests whatever the threads and the order; by count, by time, by what is asked."""
 import json
 import math

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Two ledgers agree under every kind of fault: what weir-bench sent and got, and what weir-mock's journal says it gave.
 
 What a correct HTTP/1.1 client must call an error is what breaks the framing of a message (RFC 9112 section 8: it is

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """What rules make clients see, by file and administration; what is given back at once; what a request may ask for."""
 import http.client
 import json

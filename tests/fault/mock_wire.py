@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Runs beside others.
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Each fault of the transport as a rule of weir-mock's, and what of the answer arrives, plain and streamed."""
 import json
 import os
