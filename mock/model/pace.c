@@ -11,17 +11,6 @@ static uint64_t multiply(uint64_t a, uint32_t b)
     return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
 }
 
-struct pace pace_begin(uint64_t arrival_ns, uint64_t queue_ns, uint64_t ttft_ns)
-{
-    return (struct pace){ .due_ns = add(add(arrival_ns, queue_ns), ttft_ns) };
-}
-
-void pace_next(struct pace *pace, uint64_t gap_ns)
-{
-    pace->due_ns = add(pace->due_ns, gap_ns);
-    pace->tokens_count++;
-}
-
 uint64_t pace_linear_ttft(const struct pace_linear *linear, uint32_t prompt_tokens)
 {
     return add(linear->ttft_base_ns, multiply(linear->ttft_per_prompt_token_ns, prompt_tokens));

@@ -14,6 +14,15 @@
 #define HELD    100
 #define SLACK   (2 * MIB)
 
+/*
+ * Linux 6.18 was seen to leave a multishot receive armed on a socket that a dying process had reset
+ * (poll(2) says POLLERR and POLLHUP, no completion ever comes), in one of 25 runs and in one of
+ * three when the machine is busy: only a deadline ends such a call. So all calls have one, and only
+ * those of a few connections may need it.
+ */
+#define DEADLINE_NS (5000 * MS)
+#define LOST_CONNS  8
+
 static struct fetch fetches[FETCHES];
 static struct peer peers[HELD];
 
@@ -130,6 +139,7 @@ static bool may_be(const struct fetch *f)
     case WEIR_E_TRUNCATED:
     case -ECONNRESET:
     case -EPIPE:
+    case WEIR_E_DEADLINE: /* not for many: see DEADLINE_NS */
         return true;
     case WEIR_E_CONNECT:
         return os_err == -ECONNREFUSED || os_err == -ECONNRESET;
@@ -143,6 +153,7 @@ static void send_mixed(struct weir_client *client)
     static const enum job_kind kinds[] = { JOB_HOLD, JOB_BORROW, JOB_STREAM, JOB_SUM };
     for (size_t i = 0; i < FETCHES; i++) {
         fetch_init(&fetches[i], kinds[i % 4], i % 4 == 0 ? 0 : 3000000);
+        fetches[i].call.deadline_ns = weir_clock_ns() + DEADLINE_NS;
         while (!fetch_send(client, &fetches[i]))
             turn();
     }
@@ -169,7 +180,7 @@ static void server_dies(uint32_t pipeline_max)
     /* Some answers have begun, others never will, more wait for a connection. */
     RIG_UNTIL(under_way() > 3);
     killed(first.pid);
-    size_t failed = 0;
+    size_t failed = 0, lost = 0;
     for (size_t i = 0; i < FETCHES; i++) {
         RIG_UNTIL(fetches[i].ends > 0);
         assert_int_equal(fetches[i].ends, 1);
@@ -178,8 +189,10 @@ static void server_dies(uint32_t pipeline_max)
             fail_msg("call %zu: %s, %s", i, weir_err_name(fetches[i].err),
                      weir_err_name(fetches[i].call.timing.os_err));
         failed += fetches[i].err != 0;
+        lost += fetches[i].err == WEIR_E_DEADLINE;
     }
     assert_true(failed > 3);
+    assert_true(lost <= LOST_CONNS * pipeline_max);
     print_message("%zu of %d calls failed\n", failed, FETCHES);
     /* The same client goes on as soon as there is a server again. */
     server_start(&second, ntohs(rig.addr.sin_port));
