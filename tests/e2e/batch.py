@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Batches: the mock's endpoint as any client sees it, and the program of docs/batching.md in front of it."""
 import json
 import os

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # No ring concerns this.
+# Runs beside others.
 """Flame graphs: stacks are read and counted right, the SVG shows them, a browser can zoom and search it, and
 perf/flame.sh records the programs and leaves nothing behind."""
 import html

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """weir-get: what it writes is what came, what it tells is what happened, and its exit status says how it went."""
 import gzip
 import json

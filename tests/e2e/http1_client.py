@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """The rules of docs/http1.md as libweir's client keeps them, one test for each, seen through weir-bench.
 
 A server that answers to order gives, in turn, the answer of a case and a good one. weir-bench has one connection: a bad

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """The rules of docs/http1.md as weir-mock keeps them, one test for each: what breaks a rule, and what may look like it.
 
 Most messages are those of mock_strict.py, which sends them in few pieces; this adds the ones in which a request hides

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # No ring concerns this.
+# Runs beside others.
 """What `make install` gives to others: the symbols of the library, the tree, pkg-config, programs built with it in
 every way, the manual; and `make uninstall` takes all of it away and nothing else."""
 import gzip

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Clients that others wrote, many at a time: curl, Python's http.client and urllib, Node's http, wrk."""
 import concurrent.futures
 import http.client

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """10^5 requests that end in every way there is leave nothing behind: no descriptor, thread, slot, or memory.
 
 Each connection carries a random stream of requests, cut off at a random byte, and ends in a random way. Under

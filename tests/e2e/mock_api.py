@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Every endpoint of weir-mock as clients that were not written for it see it: http.client, curl, raw bytes."""
 import datetime
 import http.client

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """The life of a weir-mock process: options, start-up failures, draining, signals."""
 import os
 import re

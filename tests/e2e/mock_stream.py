@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """Answers that come token by token: every byte of them, when each was to come, and what happens when nobody listens.
 
 How exact a schedule is kept is a measurement, made elsewhere. Here the mock's own books are checked: what it was asked

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """A server that is killed under load: the client says so, goes on, ends, and finds a new one."""
 import signal
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """weir-mock with --tls-cert and --tls-key against curl, OpenSSL's own client and Python's: what goes over TLS, what is
 refused, how sessions are resumed and connections end. The certificates are made here."""
 import json

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Runs beside others.
 """weir-mock and weir-bench when the ring fails them: now and then, for good, or from the beginning."""
 import os
 import shutil
