@@ -364,7 +364,10 @@ static void plan_wait(struct request *request, uint64_t delay_ns)
     if (request->first_asked_ns == 0)
         request->first_asked_ns = delay_ns;
     request->due_ns = plan_add_ns(request->granted_ns, delay_ns);
-    if (delay_ns == 0 || request->due_ns <= weir_engine_now_ns(app->engine)) {
+    /* A model is ready by the clock of all threads, and when others have made room for it. */
+    if (request->due_ns < request->least_due_ns)
+        request->due_ns = request->least_due_ns;
+    if (request->due_ns <= weir_engine_now_ns(app->engine)) {
         plan_answer(request);
         return;
     }
@@ -405,7 +408,7 @@ static void plan_transition(struct request *request)
     bool there = state == (load ? RESIDENCY_LOADED : RESIDENCY_UNLOADED);
     if (waits) {
         request->verdict = RESIDENCY_DONE;
-        takes_ns = answer.ready_ns - now_ns;
+        request->least_due_ns = answer.ready_ns;
     } else if (answer.verdict != RESIDENCY_DONE || (there && own != NULL)) {
         takes_ns = request->extra_ns;
     }

@@ -46,6 +46,7 @@ struct request {
     uint64_t last_ns;        /* and the last */
     uint64_t admitted_ns;    /* by its replica */
     uint64_t gap_ns;         /* between its tokens, of a linear engine */
+    uint64_t least_due_ns;   /* of a load or unload: when it will be so */
     uint64_t ready_ns;       /* a model: see plan.c */
     uint64_t key, conn;
     uint64_t number;                   /* of the key, if `numbered` */
