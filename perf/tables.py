@@ -90,7 +90,7 @@ def wrk(file):
     unit_us = {"us": 1, "ms": 1e3, "s": 1e6}
 
     def latency(percent):
-        value, unit = wrk_number(text, f"{percent} %", rf"^ +{percent}% +([\d.]+)(us|ms|s)$")
+        value, unit = wrk_number(text, f"{percent} %", rf"^ +{percent}% +([\d.]+)(us|ms|s) *$")
         return float(value) * unit_us[unit]
 
     requests = int(wrk_number(text, "request count", r"^ *(\d+) requests in ")[0])

@@ -409,6 +409,8 @@ static void plan_transition(struct request *request)
     if (waits) {
         request->verdict = RESIDENCY_DONE;
         request->least_due_ns = answer.ready_ns;
+        if (answer.evicted != 0) /* the time of others is its own */
+            takes_ns = answer.ready_ns - now_ns;
     } else if (answer.verdict != RESIDENCY_DONE || (there && own != NULL)) {
         takes_ns = request->extra_ns;
     }
