@@ -183,6 +183,30 @@ bool answer_error_now(struct app *app, struct weir_exchange *exchange,
     return given;
 }
 
+struct request *answer_begin(struct app *app, struct weir_exchange *exchange,
+                             enum endpoint endpoint, enum method method)
+{
+    struct journal_record record = answer_record(app, exchange, endpoint, method);
+    struct request *request = request_get(&app->pool);
+    if (request == NULL) {
+        answer_error_now(app, exchange, &record,
+                         &(struct answer_error){ .status = 503,
+                                                 .type = "overloaded",
+                                                 .message = "too many requests in progress" });
+        return NULL;
+    }
+    request->exchange = exchange;
+    request->app = app;
+    request->seq = record.seq;
+    request->conn = record.conn;
+    request->start_ns = record.start_ns;
+    request->endpoint = (uint8_t)endpoint;
+    request->method = (uint8_t)method;
+    request->model = MODEL_UNKNOWN;
+    weir_exchange_set_user(exchange, request);
+    return request;
+}
+
 /* ---- Fields ------------------------------------------------------------------------------ */
 
 static void fields_add(struct answer_fields *out, struct weir_slice name, const char *value,

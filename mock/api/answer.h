@@ -36,7 +36,14 @@ struct answer_error {
 struct journal_record answer_record(struct app *app, const struct weir_exchange *exchange,
                                     enum endpoint endpoint, enum method method);
 
-/* The same for a request from the pool, as of `now_ns`. */
+/*
+ * A request from the pool for `exchange`, whose user it becomes.
+ * @return NULL: there is none left; it has been answered with 503
+ */
+struct request *answer_begin(struct app *app, struct weir_exchange *exchange,
+                             enum endpoint endpoint, enum method method);
+
+/* The record of a request from the pool, as of `now_ns`. */
 struct journal_record answer_request_record(const struct request *request, uint64_t now_ns);
 
 /* It is over: count it as record->end says, remember it, log it. */

@@ -106,12 +106,6 @@ static void api_release_faults(struct request *request)
     request->struck = 0;
 }
 
-static bool api_is_inference(const struct request *request)
-{
-    return request->endpoint == ENDPOINT_INFER || request->endpoint == ENDPOINT_COMPLETIONS ||
-           request->endpoint == ENDPOINT_CHAT;
-}
-
 static void api_count_inference(struct request *request, const struct journal_record *record)
 {
     struct stats *stats = &request->app->stats;
@@ -401,26 +395,11 @@ static void api_take_head(struct request *request)
 void api_begin(struct app *app, struct weir_exchange *exchange, enum endpoint endpoint,
                enum method method)
 {
-    struct journal_record record = answer_record(app, exchange, endpoint, method);
-    struct request *request = request_get(&app->pool);
-    if (request == NULL) {
-        answer_error_now(app, exchange, &record,
-                         &(struct answer_error){ .status = 503,
-                                                 .type = "overloaded",
-                                                 .message = "too many requests in progress" });
+    struct request *request = answer_begin(app, exchange, endpoint, method);
+    if (request == NULL)
         return;
-    }
-    request->exchange = exchange;
-    request->app = app;
-    request->seq = record.seq;
-    request->conn = record.conn;
-    request->start_ns = record.start_ns;
-    request->endpoint = (uint8_t)endpoint;
-    request->method = (uint8_t)method;
-    request->model = MODEL_UNKNOWN;
     request->ask.model = MODEL_UNKNOWN;
     request->task.run = api_on_task;
-    weir_exchange_set_user(exchange, request);
     app->in_flight++;
     api_take_head(request);
 }

@@ -54,6 +54,13 @@ bool api_is_disconnect(int err);
 /* Waiters of any thread that were granted a slot: a list of limiter_set(). */
 void api_granted(struct app *from, struct limiter_waiter *granted);
 
+/* Does it ask for text to be made? */
+static inline bool api_is_inference(const struct request *request)
+{
+    return request->endpoint == ENDPOINT_INFER || request->endpoint == ENDPOINT_COMPLETIONS ||
+           request->endpoint == ENDPOINT_CHAT;
+}
+
 /* The fault actions that a regular answer is made without. */
 static inline bool api_struck_by(const struct request *request, enum fault_kind kind)
 {

@@ -22,16 +22,10 @@
  * would hold up everybody else for tens of milliseconds. */
 #define GAPS_DRAWN_MAX 4096
 
-static bool plan_is_inference(const struct request *request)
-{
-    return request->endpoint == ENDPOINT_INFER || request->endpoint == ENDPOINT_COMPLETIONS ||
-           request->endpoint == ENDPOINT_CHAT;
-}
-
 /* Is the time that it takes made of tokens? The original's plain infer request is not. */
 static bool plan_has_tokens(const struct request *request)
 {
-    return plan_is_inference(request) &&
+    return api_is_inference(request) &&
            (request->endpoint != ENDPOINT_INFER || request->ask.stream ||
             request->app->config->engine.kind != CONFIG_ENGINE_FIXED);
 }
@@ -202,9 +196,7 @@ static void plan_answer_model(struct request *request, struct text *out, struct 
                 &(struct reply_problem){ .status = 404,
                                          .type = "not_found",
                                          .message = "there is no such model",
-                                         .field = reply_is_openai((enum endpoint)request->endpoint)
-                                                      ? "model"
-                                                      : "model_id",
+                                         .field = "model",
                                          .code = "model_not_found" });
 }
 
@@ -315,8 +307,7 @@ static void plan_lend(struct request *request, struct answer *answer)
     app->scratch = (struct text){ 0 };
 }
 
-/* Answer a request whose time has come. */
-static void plan_answer(struct request *request)
+void plan_answer(struct request *request)
 {
     if (api_struck_by(request, FAULT_STATUS)) {
         plan_answer_status(request, request->action->status, request->action->retry_after_s,
@@ -327,7 +318,7 @@ static void plan_answer(struct request *request)
         plan_answer_accepted(request);
     } else {
         struct answer answer = { .status = 200, .content_type = ANSWER_JSON };
-        if (plan_is_inference(request)) {
+        if (api_is_inference(request)) {
             request->given_tokens = request->output_tokens * request->ask.choices_count;
             if (request->first_ns == 0)
                 stream_count_whole(request);
@@ -349,11 +340,6 @@ static void plan_on_due(struct weir_timer *timer, void *ctx)
     uint64_t late_us = (now_ns - request->due_ns) / 1000;
     (void)timer;
     request->late_us = late_us < UINT32_MAX ? (uint32_t)late_us : UINT32_MAX;
-    plan_answer(request);
-}
-
-void plan_answer_whole(struct request *request)
-{
     plan_answer(request);
 }
 
@@ -547,7 +533,7 @@ void plan_advance(struct request *request)
     if (api_struck_by(request, FAULT_STATUS) && request->action->delay != NULL)
         plan_wait(request,
                   plan_draw(request, request->action->delay, API_DRAW_FAULT) + request->extra_ns);
-    else if (plan_is_inference(request))
+    else if (api_is_inference(request))
         plan_infer(request);
     else if ((request->endpoint == ENDPOINT_LOAD || request->endpoint == ENDPOINT_UNLOAD) &&
              !api_struck_by(request, FAULT_STATUS))
@@ -640,9 +626,9 @@ static bool plan_take_quota(struct request *request)
     if ((limits->requests_per_minute | limits->tokens_per_minute) == 0)
         return true;
     uint64_t now_ns = weir_engine_now_ns(request->app->engine);
-    uint64_t tokens = (uint64_t)request->ask.prompt_tokens +
-                      (uint64_t)request->output_tokens *
-                          (request->ask.choices_count + !request->ask.choices_count);
+    /* A batch has no choices: its tokens are those of all its requests. */
+    uint64_t choices = request->ask.choices_count > 0 ? request->ask.choices_count : 1;
+    uint64_t tokens = request->ask.prompt_tokens + request->output_tokens * choices;
     if (!quota_take(&mock->requests_quota, 1, now_ns, &request->quota_requests)) {
         (void)quota_take(&mock->tokens_quota, 0, now_ns, &request->quota_tokens);
         answer_give_error(
@@ -733,9 +719,9 @@ void plan_body(struct request *request, struct weir_slice body)
     if (request->ask.model >= 0)
         request->model = request->app->model_numbers[request->ask.model];
     request->body_done = true;
-    if (plan_is_inference(request))
+    if (api_is_inference(request))
         plan_read_tokens(request);
-    if ((plan_is_inference(request) || request->endpoint == ENDPOINT_BATCH) &&
+    if ((api_is_inference(request) || request->endpoint == ENDPOINT_BATCH) &&
         !plan_take_quota(request))
         return;
     if (request->candidates != 0 || request->override != NULL)

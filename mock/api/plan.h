@@ -14,8 +14,8 @@ void plan_take_model_id(struct request *request, struct weir_slice path);
 /* The query of a load or unload: "wait=false" asks for an answer before it is done. */
 void plan_take_wait(struct request *request, struct weir_slice query);
 
-/* The answer of a request whose tokens a replica made, all of them. */
-void plan_answer_whole(struct request *request);
+/* Answer a request whose time has come: it is due, or a replica has made all its tokens. */
+void plan_answer(struct request *request);
 
 /* The body is complete; it is gone when this returns. */
 void plan_body(struct request *request, struct weir_slice body);

@@ -487,7 +487,7 @@ static void stream_on_token(void *owner, uint32_t count, bool last, uint64_t due
     request->due_ns = due_ns;
     request->asked_ns = request->first_asked_ns = due_ns - request->granted_ns;
     request->delayed = due_ns >= stream->unblocked_ns;
-    plan_answer_whole(request);
+    plan_answer(request);
 }
 
 const struct replica_handler stream_replica_handler = {

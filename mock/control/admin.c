@@ -603,24 +603,10 @@ static bool admin_take_head(struct request *request)
 void admin_begin(struct app *app, struct weir_exchange *exchange, enum endpoint endpoint,
                  enum method method)
 {
-    struct journal_record record = answer_record(app, exchange, endpoint, method);
-    struct request *request = request_get(&app->pool);
-    if (request == NULL) {
-        answer_error_now(app, exchange, &record,
-                         &(struct answer_error){ .status = 503,
-                                                 .type = "overloaded",
-                                                 .message = "too many requests in progress" });
+    struct request *request = answer_begin(app, exchange, endpoint, method);
+    if (request == NULL)
         return;
-    }
-    request->exchange = exchange;
-    request->app = app;
-    request->seq = record.seq;
-    request->conn = record.conn;
-    request->start_ns = request->granted_ns = record.start_ns;
-    request->endpoint = (uint8_t)endpoint;
-    request->method = (uint8_t)method;
-    request->model = MODEL_UNKNOWN;
-    weir_exchange_set_user(exchange, request);
+    request->granted_ns = request->start_ns;
     if (gate_is_foreign(exchange, method))
         admin_give_error(request, &(struct answer_error){ .status = 403,
                                                           .type = "forbidden",

@@ -24,7 +24,7 @@ struct change_result {
     char message[CONFIG_ERROR_BYTES];
 };
 
-/* Make the change, for now in the mock only: the threads are still to be told. */
+/* Make the change in the mock; telling its threads of it is the caller's. */
 void change_make(struct change_result *out, struct app *app, const struct change *change);
 
 #endif

@@ -376,7 +376,7 @@ class Fake:
                 if not self.silent and not self.history:
                     event = {"t_ms": int(time.time() * 1000), **self.status}
                     handler.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
-                time.sleep(0.1)  # the beat of the server, for which nothing waits
+                time.sleep(0.1)  # one report per beat, as the real server gives them
         except OSError:
             pass  # the page was closed
         finally:
