@@ -28,6 +28,15 @@ static void schedule_publish(struct schedule *schedule, uint64_t now_ns)
         atomic_fetch_sub_explicit(schedule->saturated_threads, 1, memory_order_relaxed);
 }
 
+void schedule_settle(struct schedule *schedule)
+{
+    uint64_t now_ns = weir_engine_now_ns(schedule->engine);
+    if (!weir_timer_is_set(&schedule->submitted) || schedule->submitted.deadline_ns > now_ns)
+        return;
+    weir_timer_cancel(&schedule->submitted);
+    schedule_account(schedule, now_ns);
+}
+
 static void schedule_on_submitted(struct weir_timer *timer, void *ctx)
 {
     struct schedule *schedule = ctx;
@@ -84,6 +93,7 @@ void schedule_active(struct schedule *schedule)
 void schedule_given(struct schedule *schedule, uint64_t due_ns)
 {
     schedule_active(schedule);
+    schedule_settle(schedule); /* behind this, all that is noted is of one pass */
     if (schedule->noted_count == SCHEDULE_NOTED_MAX)
         schedule_account(schedule, weir_engine_clock_ns(schedule->engine));
     /* Later than this pass's clock: it fires in the next one, which does not wait for it. */

@@ -40,6 +40,12 @@ void schedule_close(struct schedule *schedule);
 /* Something that was due at `due_ns` has been given to the server, now. */
 void schedule_given(struct schedule *schedule, uint64_t due_ns);
 
+/*
+ * Account for what earlier passes gave, which the kernel has: before the statistics are read, whose
+ * reader may have had the answer already. Tasks and completions run before timers do.
+ */
+void schedule_settle(struct schedule *schedule);
+
 /* Something happened that was not due at any time: the loop is worth being watched. */
 void schedule_active(struct schedule *schedule);
 

@@ -115,6 +115,7 @@ static void admin_read_replicas(struct snapshot *into, const struct app *app)
 static void admin_visit_collect(struct snapshot *into, struct app *app)
 {
     uint64_t now_ns = weir_engine_clock_ns(app->engine);
+    schedule_settle(&app->schedule);
     stats_tick(&app->stats, now_ns);
     snapshot_add(into, app->index, &app->stats);
     into->in_flight += app->in_flight;

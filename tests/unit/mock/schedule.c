@@ -80,6 +80,38 @@ static void test_given(void **state)
                 (after_ns - now_ns + 5 * MS) * 101 / 100);
 }
 
+struct settling {
+    struct weir_task task;
+    uint64_t before, after; /* how many were accounted for */
+};
+
+static void settle_twice(struct weir_task *task)
+{
+    struct settling *settling = (struct settling *)task;
+    settling->before = count();
+    schedule_settle(&rig->schedule);
+    schedule_settle(&rig->schedule); /* nothing is counted twice */
+    settling->after = count();
+}
+
+/* A task runs before the timers of its pass do: it sees what the pass before gave, and no more. */
+static void test_settled(void **state)
+{
+    (void)state;
+    struct settling settling = { .task.run = settle_twice };
+    schedule_given(&rig->schedule, weir_engine_now_ns(rig->engine));
+    schedule_settle(&rig->schedule); /* of this pass: the kernel does not have it yet */
+    assert_int_equal(count(), 0);
+    weir_engine_post(rig->engine, &settling.task);
+    assert_int_equal(weir_engine_run_once(rig->engine, 100 * MS), 0);
+    assert_int_equal(settling.before, 0);
+    assert_int_equal(settling.after, 1);
+    assert_false(weir_timer_is_set(&rig->schedule.submitted));
+    schedule_given(&rig->schedule, weir_engine_now_ns(rig->engine));
+    assert_int_equal(weir_engine_run_once(rig->engine, 100 * MS), 0);
+    assert_int_equal(count(), 2);
+}
+
 /* More in one pass than there is room for: none is lost. */
 static void test_many(void **state)
 {
@@ -145,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_settled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_beat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_saturated, setup, teardown),
