@@ -65,12 +65,15 @@ run_one() {
         f=1 note="ran no test"
     fi
     echo "$p $f $s" >"$log.count"
-    printf '%-4s %-44s %4d passed%s%s %6d ms%s\n' "$([ "$f" = 0 ] && echo ok || echo FAIL)" "$name" "$p" \
+    local line
+    line=$(printf '%-4s %-44s %4d passed%s%s %6d ms%s' "$([ "$f" = 0 ] && echo ok || echo FAIL)" "$name" "$p" \
         "$([ "$f" = 0 ] || echo ", $f failed")" "$([ "$s" = 0 ] || echo ", $s skipped")" \
-        $(((ended - began) / 1000000)) "${note:+  ($note)}"
+        $(((ended - began) / 1000000)) "${note:+  ($note)}")
+    echo "$line"
     if [ "$f" != 0 ]; then
         # One write, so that two programs that run side by side do not mix their lines.
         printf '%s\n' "$(echo "---- $log"; tail -n 200 "$log"; echo "----")"
+        { echo "$line"; grep -E -m 5 '^FAIL |^\[   LINE|(Error|ERROR|runtime error): ' "$log"; } >"$log.failed"
     fi
 }
 
@@ -157,6 +160,8 @@ if [ $((passed + failed + skipped)) = 0 ]; then
     echo "no test was run" >&2
     failed=1
 fi
+# Once more what failed, for whoever sees only the end.
+find "$LOGS" -name '*.failed' -exec cat {} +
 line="$passed passed, $failed failed"
 [ "$skipped" = 0 ] || line="$line, $skipped skipped"
 echo "$line"
