@@ -64,7 +64,7 @@ static void worker_report(struct worker *worker, int err)
     pthread_mutex_lock(&life->lock);
     worker->err = err;
     /* The library's text is this thread's own, so it is kept for the main thread. */
-    if (err < 0) {
+    if (err < 0 && worker->error_text[0] == '\0') {
         const char *why = weir_error_text();
         snprintf(worker->error_text, sizeof worker->error_text, "%s",
                  why[0] != '\0' ? why : weir_strerror(err));
@@ -97,6 +97,24 @@ static _Noreturn void worker_die(const char *what, int err)
     _exit(EXIT_FAILURE);
 }
 
+/*
+ * From here on nothing but threads of higher priority, interrupts and the kernel's own guard
+ * against real-time threads that never sleep (sched(7), sched_rt_runtime_us) holds the thread up.
+ * The lowest priority is enough: ordinary threads have none. Those of the request log and of the
+ * process stay ordinary.
+ */
+static int worker_go_realtime(struct worker *worker)
+{
+    const struct sched_param param = { .sched_priority = 1 };
+    int rc = pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
+    if (rc != 0)
+        snprintf(worker->error_text, sizeof worker->error_text,
+                 "--realtime: SCHED_FIFO: %s: expected CAP_SYS_NICE, or a limit of real-time "
+                 "priority (ulimit -r) of at least 1",
+                 strerror(rc));
+    return -rc;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
@@ -104,7 +122,9 @@ static void *worker_main(void *arg)
     char name[16];
     snprintf(name, sizeof name, "weir-mock-%u", worker->app.index % 1000);
     pthread_setname_np(pthread_self(), name);
-    int err = app_open(&worker->app, &life->mock, worker->app.index, worker->listen);
+    int err = life->options.realtime ? worker_go_realtime(worker) : 0;
+    if (err == 0)
+        err = app_open(&worker->app, &life->mock, worker->app.index, worker->listen);
     worker_report(worker, err);
     if (err < 0)
         return NULL;

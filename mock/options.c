@@ -34,6 +34,8 @@ const char options_help[] =
     "  --threads N           threads, one ring each, 1 ... 256              1\n"
     "  --cpu LIST            pin the threads to these CPUs, \"0\" or \"0,1\":\n"
     "                        one for all or one for each                    not pinned\n"
+    "  --realtime            run them before all ordinary threads (SCHED_FIFO):\n"
+    "                        exacter; needs CAP_SYS_NICE, and CPU to spare  as others\n"
     "  --wait HOW            adaptive: spin while the next completion is\n"
     "                        likely to come at once, else sleep; spin;\n"
     "                        sleep                                          adaptive\n"
@@ -98,6 +100,7 @@ enum option_index {
     OPTION_LISTEN,
     OPTION_THREADS,
     OPTION_CPU,
+    OPTION_REALTIME,
     OPTION_CONFIG,
     OPTION_CHECK_CONFIG,
     OPTION_LATENCY,
@@ -131,6 +134,7 @@ static const struct option option_table[] = {
     [OPTION_LISTEN] = { "listen", required_argument, NULL, 0 },
     [OPTION_THREADS] = { "threads", required_argument, NULL, 0 },
     [OPTION_CPU] = { "cpu", required_argument, NULL, 0 },
+    [OPTION_REALTIME] = { "realtime", no_argument, NULL, 0 },
     [OPTION_CONFIG] = { "config", required_argument, NULL, 0 },
     [OPTION_CHECK_CONFIG] = { "check-config", no_argument, NULL, 0 },
     [OPTION_LATENCY] = { "latency", required_argument, NULL, 0 },
@@ -327,6 +331,9 @@ static int options_take(struct options *out, enum option_index option, struct op
         return options_number(&out->threads, option, 1, OPTIONS_THREADS_MAX, err);
     case OPTION_CPU:
         return options_cpus(out, err);
+    case OPTION_REALTIME:
+        out->realtime = true;
+        return 0;
     case OPTION_CONFIG:
     case OPTION_LATENCY:
     case OPTION_TTFT:
@@ -375,6 +382,10 @@ static int options_check(const struct options *out, struct options_error *err)
     if (out->cpus_count > 1 && out->cpus_count != out->threads)
         return options_fail(err, "--cpu: expected 1 CPU, or one for each of %u threads, got %u",
                             out->threads, out->cpus_count);
+    /* sched_rt_runtime_us, by default: 950 ms of each second. */
+    if (out->realtime && out->wait == WEIR_WAIT_SPIN)
+        return options_fail(err, "--wait: expected adaptive or sleep with --realtime: the kernel "
+                                 "stops a real-time thread that never sleeps");
     if ((out->tls_cert == NULL) != (out->tls_key == NULL))
         return options_fail(err, "--tls-%s: expected --tls-%s too",
                             out->tls_cert == NULL ? "key" : "cert",

@@ -13,6 +13,7 @@ struct options {
     uint32_t threads;
     uint32_t cpus_count; /* 0: not pinned */
     uint16_t cpus[OPTIONS_THREADS_MAX];
+    bool realtime;
     const char *config;      /* file; NULL = none. All files and texts point into argv */
     const char *admin;       /* where the admin endpoints are; NULL: where all others are */
     const char *request_log; /* file; NULL = none */

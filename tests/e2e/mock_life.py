@@ -20,7 +20,7 @@ VALUES = {
     "ring-disable": "send_zc,min_wait", "ring-info": None,
     "help": None, "version": None, "tls-cert": None, "tls-key": None, "config": None, "check-config": None,
     "ttft": "lognormal:median=2ms,p99=9ms", "itl": "750us", "tokens": "12", "preset": "gpt4o", "admin": "0",
-    "request-log": "/dev/null",
+    "request-log": "/dev/null", "realtime": None,
 }
 # Those that say something and end.
 TELLING = ("help", "version", "ring-info", "check-config")
@@ -33,6 +33,10 @@ def certificate():
                     "-days", "2", "-subj", "/CN=nobody", "-out", cert, "-keyout", key],
                    check=True, capture_output=True, timeout=lib.DEADLINE_S)
     return {"tls-cert": cert, "tls-key": key}
+
+
+def may_be_realtime():
+    return lib.run([lib.need("chrt"), "--fifo", "1", "true"]).process.returncode == 0
 
 
 def start(*options):
@@ -50,6 +54,8 @@ def help_lists_what_works():
     equal(sorted(listed), sorted(VALUES), "options of --help")
     serving = {name: value for name, value in VALUES.items() if name not in TELLING}
     serving.update(certificate(), config=lib.config_file("seed: 7\n"))
+    if not may_be_realtime():
+        del serving["realtime"]
     for name, value in serving.items():
         if name.startswith("tls-"):
             continue  # one needs the other
@@ -95,6 +101,36 @@ def version():
     program = start("--version")
     equal(program.process.returncode, 0, "--version")
     check(re.fullmatch(r"weir-mock \d+\.\d+\.\d+\n", program.stdout), program.stdout)
+
+
+@test
+def realtime_is_the_loops_alone():
+    if not may_be_realtime():
+        lib.skip("threads may not be real-time here")
+    mock = Mock("--realtime", "--threads", "2", "--request-log", "/dev/null")
+    policies = {}
+    for thread in os.listdir(f"/proc/{mock.process.pid}/task"):
+        with open(f"/proc/{mock.process.pid}/task/{thread}/comm", encoding="ascii") as name:
+            policies[name.read().strip()] = os.sched_getscheduler(int(thread))
+    loops = {name: policy for name, policy in policies.items() if name.startswith("weir-mock-")}
+    equal(loops, {"weir-mock-0": os.SCHED_FIFO, "weir-mock-1": os.SCHED_FIFO}, "policies of the loops")
+    # A kernel's worker for a ring has the policy of the thread whose ring it is.
+    others = {policy for name, policy in policies.items() if name not in loops and not name.startswith("iou-")}
+    equal(others, {os.SCHED_OTHER}, f"those of the other threads in {policies}")
+    equal(mock.ask("GET", "/api/health")[0], 200, "it serves")
+
+
+@test
+def realtime_is_refused_without_the_right():
+    if os.geteuid() == 0:
+        deprived = [lib.need("setpriv"), "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]
+    else:
+        deprived = []
+    if lib.run([*deprived, lib.need("chrt"), "--fifo", "1", "true"]).process.returncode == 0:
+        lib.skip("any thread may be real-time here")
+    program = lib.run([*deprived, MOCK, "--listen", "127.0.0.1:0", "--realtime"])
+    equal((program.process.returncode, program.stdout), (1, ""), "status, and that nothing is served")
+    check("--realtime" in program.stderr and "CAP_SYS_NICE" in program.stderr, program.stderr)
 
 
 BAD_OPTIONS = [
@@ -144,6 +180,7 @@ BAD_OPTIONS = [
     (["--cpu", "x"], ["--cpu", "x"]),
     (["--cpu", "1023"], ["1023"]),
     (["--cpu", "0,0", "--threads", "3"], ["--cpu", "3"]),
+    (["--realtime", "--wait", "spin"], ["--wait", "--realtime"]),
     (["--strict-models=yes"], ["--strict-models"]),
     (["--listen", "nonsense"], ["nonsense"]),
     (["--listen", "127.0.0.1:65536"], ["65536"]),

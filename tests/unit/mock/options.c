@@ -49,6 +49,7 @@ static void test_defaults(void **state)
     assert_int_equal(options.drain_timeout_ns, 30 * NS_PER_S);
     assert_false(options.strict_models);
     assert_false(options.defer_accept);
+    assert_false(options.realtime);
 }
 
 static void test_all(void **state)
@@ -68,7 +69,7 @@ static void test_all(void **state)
     assert_string_equal(options.seed, "9223372036854775807");
     assert_int_equal(parse("--max-concurrency", "0", "--max-conns=10000", "--max-body", "64KiB",
                            "--journal", "0", "--drain-timeout", "0", "--strict-models",
-                           "--defer-accept", NULL),
+                           "--defer-accept", "--realtime", NULL),
                      OPTIONS_RUN);
     assert_string_equal(options.concurrency_max, "0");
     assert_int_equal(options.conns_max, 10000);
@@ -77,6 +78,7 @@ static void test_all(void **state)
     assert_int_equal(options.drain_timeout_ns, 0);
     assert_true(options.strict_models);
     assert_true(options.defer_accept);
+    assert_true(options.realtime);
     assert_int_equal(options_descriptors_max(&options), 10000 + 8 + 32);
 }
 
