@@ -32,7 +32,7 @@ short_s=${quick:+0.6} stream_s=${quick:+2} warm_s=${quick:+5}
 : "${short_s:=2}" "${stream_s:=5}" "${warm_s:=25}"
 timers=${quick:+100}
 : "${timers:=400}"
-stream_counts=(1000 1500 2000 3000 4000 6000)
+stream_counts=(1000 1500 2000 3000 4000)
 few=100000 many=${quick:+1000000}
 : "${many:=10000000}"
 mock=(--listen 127.0.0.1:0 --max-concurrency 0)
@@ -56,25 +56,57 @@ ask() { # COMMAND...: the mock's side of perf/mock_report.py, on the client's CP
     taskset -c "$client_cpu" python3 perf/mock_report.py "$@" 2>"$err" || failed "mock_report.py $*" "$err"
 }
 
+# The mock's books. By the lightest of clients: it takes its time from the CPU of the client that is measured.
+books() { # METHOD PATH
+    local err=$out/logs/books.err
+    taskset -c "$client_cpu" curl -sSf -X "$1" "http://${address[mock]}$2" 2>"$err" || failed "$1 $2" "$err"
+}
+
 # A client that goes on for longer than the mock's own books are looked at: they are emptied once it is at full speed,
 # and read before it ends. What both said is one record.
 run_watched() { # TABLE CELL ROUND BEGIN-SECONDS SECONDS OPTION...
     local key=("$1" "$2" mock "$3") begin=$4 seconds=$5 client log=$out/logs/watched.json err=$out/logs/watched.err
     local own since
     shift 5
-    taskset -c "$client_cpu" build/floor-client --connect "${address[mock]}" --server-pid "${pid[mock]}" --json \
-        -d "$(awk "BEGIN { print $seconds + 0.5 }")" "$@" >"$log" 2>"$err" &
+    taskset -c "$client_cpu" "${client_policy[@]}" build/floor-client --connect "${address[mock]}" --json \
+        --server-pid "${pid[mock]}" -d "$(awk "BEGIN { print $seconds + 0.5 }")" "$@" >"$log" 2>"$err" &
     client=$!
     pid[watched]=$client reaped[watched]=$client
     sleep "$begin"
-    ask reset "${address[mock]}"
+    books POST /admin/reset >/dev/null
     since=$(date +%s%N)
     sleep "$seconds"
-    own=$(ask books "${address[mock]}")
+    own=$(books GET /admin/stats)
     since=$(($(date +%s%N) - since))
     wait "$client" || failed floor-client "$err"
     unset "pid[watched]" "reaped[watched]"
     record "${key[@]}" "{\"client\": $(cat "$log"), \"own\": $own, \"watched_ns\": $since}"
+}
+
+# Streams of 100 tokens, 2 s each: in that time they begin, one after the other, and so they go on.
+streams=(--ramp 2.0137 --warmup 1 --stream --schedule 20000,20000,100 --method POST --path /api/infer
+    --body "$(stream_body 100)")
+
+run_streams() { # TABLE CELL ROUND COUNT
+    start mock build/weir-mock "${mock[@]}" --ttft 20ms --itl 20ms
+    run_watched "$1" "$2" "$3" 3 "$stream_s" -c "$4" "${streams[@]}"
+    stop mock
+}
+
+# The bare sender gives the pieces of one such stream of the mock, with the same times.
+run_pace() { # TABLE CELL ROUND COUNT
+    local key=("$1" "$2" pace "$3") stream=$out/logs/paced.http log=$out/logs/pace.json err=$out/logs/pace.client.err
+    if [ ! -e "$stream" ]; then
+        start mock build/weir-mock "${mock[@]}" --ttft 20ms --itl 20ms
+        ask capture "${address[mock]}" /api/infer "$(stream_body 100)" "$stream"
+        stop mock
+    fi
+    start pace build/floor-pace --response-bytes-file "$stream" --warmup-s 3 --for-s "$stream_s"
+    taskset -c "$client_cpu" build/floor-client --connect "${address[pace]}" --json --server-pid "${pid[pace]}" \
+        -d "$(awk "BEGIN { print $stream_s + 0.5 }")" -c "$4" "${streams[@]}" >"$log" 2>"$err" ||
+        failed floor-client "$err"
+    stop pace
+    record "${key[@]}" "{\"client\": $(cat "$log"), \"own\": $(tail -n 1 "$out/logs/pace.out")}"
 }
 
 # wrk counts in whole seconds.
@@ -92,15 +124,21 @@ run_wrk() { # TABLE CELL SUBJECT ROUND SERVER SECONDS PATH OPTION...
     record "${key[@]}" "$json"
 }
 
+run_delayed() { # CELL ROUND
+    run_watched schedule "$1" "$2" 0.5 "$stream_s" -c 256 --rate 10000 --varying --path /api/models
+}
+
 # ---- Tables ---------------------------------------------------------------------------------------------
 
 # 10,000 requests a second by the clock, as they come from many clients that know nothing of each other: a late answer
-# does not keep the next request back. And 1,000 streams that began one after the other.
+# does not keep the next request back. The same with real-time threads, where they are permitted; the client's, too:
+# what is held up by an ordinary thread and catches up asks for many answers in one instant. And 1,000 streams that began
+# one after the other.
 table_schedule() {
     local round what log=$out/logs/timer.json
     for ((round = 0; round < rounds; round++)); do
         progress "schedule, round $((round + 1)) of $rounds"
-        for what in $(rotated "$round" timer delay streams); do
+        for what in $(rotated "$round" timer delay ${realtime:+realtime} streams); do
             case $what in
             timer)
                 taskset -c "$server_cpu" build/floor-timer --json -n "$timers" >"$log" \
@@ -109,23 +147,23 @@ table_schedule() {
                 ;;
             delay)
                 start mock build/weir-mock "${mock[@]}" --latency 5ms
-                run_watched schedule delay "$round" 0.5 "$stream_s" -c 256 --rate 10000 --varying --path /api/models
+                run_delayed delay "$round"
+                stop mock
+                ;;
+            realtime)
+                start mock build/weir-mock "${mock[@]}" --latency 5ms --realtime
+                client_policy=(chrt --fifo 1)
+                run_delayed realtime "$round"
+                client_policy=()
                 stop mock
                 ;;
             streams)
-                start mock build/weir-mock "${mock[@]}" --ttft 20ms --itl 20ms
                 run_streams schedule streams "$round" 1000
-                stop mock
+                run_pace schedule streams "$round" 1000
                 ;;
             esac
         done
     done
-}
-
-# Streams of 100 tokens, 2 s each: in that time they begin, one after the other, and so they go on.
-run_streams() { # TABLE CELL ROUND COUNT
-    run_watched "$1" "$2" "$3" 3 "$stream_s" -c "$4" --ramp 2.0137 --warmup 1 --stream --schedule 20000,20000,100 \
-        --method POST --path /api/infer --body "$(stream_body 100)"
 }
 
 table_streams() {
@@ -133,9 +171,8 @@ table_streams() {
     for ((round = 0; round < rounds; round++)); do
         for count in "${stream_counts[@]}"; do
             progress "streams, round $((round + 1)) of $rounds, $count"
-            start mock build/weir-mock "${mock[@]}" --ttft 20ms --itl 20ms
             run_streams streams "$count" "$round" "$count"
-            stop mock
+            run_pace streams "$count" "$round" "$count"
         done
     done
 }
@@ -228,7 +265,7 @@ install_wiremock() {
 
 # The same answer to the same request, each on one core; the virtual machine has had its time to compile.
 table_wiremock() {
-    local round subject dir=$out/wiremock
+    local round subject dir=$out/wiremock pipeline=$out/logs/pipeline.lua
     if [ -z "$wrk" ] || ! command -v java >/dev/null || ! command -v npm >/dev/null; then
         progress "wiremock: left out, it needs npm, java and wrk"
         return
@@ -242,6 +279,15 @@ table_wiremock() {
     mkdir -p "$dir/mappings"
     python3 perf/tables.py answer "${address[mock]}" GET /api/models '' "$out/logs/models"
     ask mapping "$out/logs/models.http" /api/models >"$dir/mappings/models.json"
+    # Request by request wrk is as busy as the mock, and its own limit is measured. With 16 at a time it is not.
+    cat >"$pipeline" <<LUA
+function init(args)
+    local batch = string.rep(wrk.format(), 16)
+    request = function()
+        return batch
+    end
+end
+LUA
     start_wiremock "$dir"
     progress "wiremock, warming up for $warm_s s"
     run_wrk wiremock_warm 64 wiremock 0 wiremock "$warm_s" /api/models
@@ -249,6 +295,7 @@ table_wiremock() {
         progress "wiremock, round $((round + 1)) of $rounds"
         for subject in $(rotated "$round" mock wiremock); do
             run_wrk wiremock 64 "$subject" "$round" "$subject" 3 /api/models
+            run_wrk wiremock pipelined "$subject" "$round" "$subject" 3 /api/models -s "$pipeline"
         done
     done
     stop_all
@@ -269,6 +316,8 @@ table_memory() {
 }
 
 wrk=$(command -v wrk || true)
+realtime=$(chrt --fifo 1 true 2>/dev/null && echo yes || true) # may threads be real-time here?
+client_policy=()
 for table in "${tables[@]}"; do
     if [ "${only:-$table}" = "$table" ]; then
         "table_$table"

@@ -2,14 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What perf/mock.sh asks of a mock, and its arithmetic.
 
-    mock_report.py reset ADDRESS                     empties the mock's books
-    mock_report.py books ADDRESS                     what they say of its schedule, as JSON
     mock_report.py capture ADDRESS PATH BODY FILE    a chunked answer to a POST, as it goes over the wire
     mock_report.py mapping FILE PATH                 the same answer as a mapping of WireMock
     mock_report.py report DIR [quick]                DIR/records.tsv and DIR/env.txt -> tables and DIR/results.json
 """
 
-import http.client
 import json
 import socket
 import sys
@@ -24,22 +21,6 @@ BUSY = 97  # per cent of its CPU at which the client may be what is measured
 
 
 # ---- Asking -----------------------------------------------------------------------------------------------
-
-
-def ask(address, method, path):
-    conn = http.client.HTTPConnection(address, timeout=10)
-    conn.request(method, path)
-    answer = conn.getresponse()
-    body = answer.read()
-    conn.close()
-    if answer.status != 200:
-        sys.exit(f"{method} {path}: {answer.status} {body!r}")
-    return json.loads(body)
-
-
-def books(address):
-    stats = ask(address, "GET", "/admin/stats")
-    return {key: stats[key] for key in ("schedule_error_us", "loop_lag_us", "saturated", "requests_total")}
 
 
 def capture(address, path, body, file):
@@ -89,11 +70,16 @@ def warn_busy(name, runs):
 
 
 def error_row(name, runs):
-    """What the mock says of itself, and what the client saw."""
+    """What the server says of itself, and what the client saw."""
     def own(key):
-        return spread_of(runs, "own", "schedule_error_us", key).text("%.0f")
+        return Spread(late(run)[key] for run in runs).text("%.0f")
     seen = spread_of(runs, "client", "late_us", "p99").text("%.0f") if "late_us" in runs[0]["client"] else ""
     return [name, own("p50"), own("p99"), own("max"), seen]
+
+
+def late(run):
+    """As the mock's books have it, or the bare sender's."""
+    return run["own"].get("schedule_error_us") or run["own"]["late_us"]
 
 
 def schedule(cells, bars):
@@ -102,53 +88,63 @@ def schedule(cells, bars):
             [spread_of(timer, "late_us", how, key).text("%.0f") for key in ("p50", "p99", "max")] + [""]
             for how in ("asleep", "spun")]
     delay, streams = cells["delay"]["mock"], cells["streams"]["mock"]
-    for run in delay:  # of answers the client knows the whole latency; 5 ms of it were asked for
+    realtime = cells["realtime"]["mock"] if "realtime" in cells else []
+    for run in delay + realtime:  # of answers the client knows the whole latency; 5 ms of it were asked for
         run["client"]["late_us"] = {"p99": run["client"]["latency_us"]["p99"] - 5000}
-    rows.append(error_row("5 ms of delay at 10,000 requests/s", delay))
-    rows.append(error_row("1,000 streams with gaps of 20 ms", streams))
+    what = {"5 ms of delay at 10,000 requests/s": delay, "the same, real-time threads": realtime,
+            "1,000 streams with gaps of 20 ms": streams}
+    what = {name: runs for name, runs in what.items() if runs}
+    rows += [error_row(name, runs) for name, runs in what.items()]
+    rows.append(error_row("the same streams from the bare sender", cells["streams"]["pace"]))
     print_table("1. Given later than due, us",
                 ["", "p50", "p99", "max", "p99 as the client saw it"], rows)
-    for name, runs in (("5 ms of delay at 10,000 requests/s", delay), ("1,000 streams of 20 ms gaps", streams)):
-        bars.add(f"schedule error p99, us: {name}", spread_of(runs, "own", "schedule_error_us", "p99"), "%.0f",
-                 at_most=100)
+    for name, runs in what.items():
+        bars.add(f"schedule error p99, us: {name}", Spread(late(run)["p99"] for run in runs), "%.0f", at_most=100)
     bars.add("requests/s of the 10,000 that were to come", spread_of(delay, "client", RATE), "%.0f", at_least=9900)
 
 
 def given(run, count):
-    """Of the tokens that so many streams should have been given in the time, those that were: what the mock has not
-    read yet is not late in its books."""
+    """Of the tokens that so many streams should have been given in the time, those that were: what has not been read
+    yet is not late in anybody's books."""
+    if "given_of_due" in run["own"]:
+        return run["own"]["given_of_due"]
     return run["own"]["schedule_error_us"]["count"] / (count * 50 * run["watched_ns"] / 1e9)
 
 
 def holds(run, count):
-    return run["own"]["schedule_error_us"]["p99"] < WORST_MS * 1000 and given(run, count) > 0.95
+    return late(run)["p99"] < WORST_MS * 1000 and given(run, count) > 0.95
+
+
+def most_held(cells, counts, subject):
+    """Of each round: up to how many streams it held, every smaller number included."""
+    held = []
+    for index in range(len(cells[counts[0]][subject])):
+        most = 0
+        for count in counts:
+            if not holds(cells[count][subject][index], int(count)):
+                break
+            most = int(count)
+        held.append(most)
+    return Spread(held)
 
 
 def streams(cells, bars):
     counts = sorted(cells, key=int)
     rows = []
     for count in counts:
-        runs = cells[count]["mock"]
-        cpu = Spread(run["client"][SERVER_US] * run["client"][RATE] / 1e4 for run in runs)
-        rows.append(error_row(f"{int(count):,}", runs) +
-                    [Spread(100 * given(run, int(count)) for run in runs).text("%.0f"), cpu.text("%.0f"),
-                     f"{sum(holds(run, int(count)) for run in runs)} of {len(runs)}"])
+        for subject, text in (("mock", "weir-mock"), ("pace", "bare sender")):
+            runs = cells[count][subject]
+            rows.append(error_row(f"{int(count):,}, {text}", runs) +
+                        [Spread(100 * given(run, int(count)) for run in runs).text("%.0f"),
+                         f"{sum(holds(run, int(count)) for run in runs)} of {len(runs)}"])
     print_table("2. Streams with gaps of 20 ms on one core: given later than due, us",
-                ["streams", "p50", "p99", "max", "p99 as the client saw it", "tokens given %", "server CPU %",
+                ["streams", "p50", "p99", "max", "p99 as the client saw it", "tokens given %",
                  f"held, p99 < {WORST_MS} ms"], rows)
     for count in counts:
         warn_busy(f"{count} streams", [run["client"] for run in cells[count]["mock"]])
-    # Of each round: up to how many it held, every smaller number included.
-    held = []
-    for index in range(len(cells[counts[0]]["mock"])):
-        most = 0
-        for count in counts:
-            if not holds(cells[count]["mock"][index], int(count)):
-                break
-            most = int(count)
-        held.append(most)
-    bars.add(f"streams of 20 ms gaps on one core with schedule error p99 below {WORST_MS} ms", Spread(held), "%.0f",
-             at_least=4000)
+    print(f"\n  the bare sender held {most_held(cells, counts, 'pace').text('%.0f')}")
+    bars.add(f"streams of 20 ms gaps on one core with schedule error p99 below {WORST_MS} ms",
+             most_held(cells, counts, "mock"), "%.0f", at_least=4000)
 
 
 def tokens(cells, bars):
@@ -198,19 +194,27 @@ def drift(cells, bars):
 
 
 def wiremock(cells, bars):
-    runs = cells["64"]
-    over = ratio(runs["mock"], runs["wiremock"], RATE)
+    def wrk_percent(run):
+        return run["client_cpu_us_per_request"] * run[RATE] / 1e4
+
+    def latency(cell, runs, key):  # of pipelined requests wrk's are wrong
+        return "%.0f" % spread_of(runs, "latency_us", key).median if cell == "64" else ""
+
     print_table("6. GET /api/models under wrk, 64 connections, a core each",
-                ["", "requests/s", "p50 us", "p99 us", "server CPU us", "errors"],
-                [[text, spread_of(runs[name], RATE).text("%.0f"),
-                  "%.0f" % spread_of(runs[name], "latency_us", "p50").median,
-                  "%.0f" % spread_of(runs[name], "latency_us", "p99").median,
-                  "%.2f" % spread_of(runs[name], SERVER_US).median,
-                  sum(run["errors"] for run in runs[name])]
-                 for name, text in (("mock", "weir-mock"), ("wiremock", "WireMock"))])
-    bars.add("requests/s on one core / WireMock", over, "%.1f", at_least=25)
-    bars.add("server CPU time of a request, WireMock / weir-mock", ratio(runs["wiremock"], runs["mock"], SERVER_US),
-             "%.1f", at_least=25)
+                ["", "requests/s", "p50 us", "p99 us", "server CPU us", "wrk CPU %", "errors"],
+                [[text, spread_of(runs, RATE).text("%.0f"), latency(cell, runs, "p50"), latency(cell, runs, "p99"),
+                  "%.2f" % spread_of(runs, SERVER_US).median, "%.0f" % Spread(map(wrk_percent, runs)).median,
+                  sum(run["errors"] for run in runs)]
+                 for cell, name, text in (("64", "mock", "weir-mock"), ("64", "wiremock", "WireMock"),
+                                          ("pipelined", "mock", "weir-mock, 16 requests pipelined"),
+                                          ("pipelined", "wiremock", "WireMock, the same"))
+                 for runs in [cells[cell][name]]])
+    for cell, how in (("64", ""), ("pipelined", ", 16 requests pipelined")):
+        runs = cells[cell]
+        bars.add("requests/s on one core / WireMock" + how, ratio(runs["mock"], runs["wiremock"], RATE), "%.1f",
+                 at_least=25)
+        bars.add("server CPU time of a request, WireMock / weir-mock" + how,
+                 ratio(runs["wiremock"], runs["mock"], SERVER_US), "%.1f", at_least=25)
 
 
 def memory(cells, bars):
@@ -222,11 +226,7 @@ def memory(cells, bars):
 
 
 def main(argv):
-    if len(argv) == 2 and argv[0] == "reset":
-        ask(argv[1], "POST", "/admin/reset")
-    elif len(argv) == 2 and argv[0] == "books":
-        print(json.dumps(books(argv[1])))
-    elif len(argv) == 5 and argv[0] == "capture":
+    if len(argv) == 5 and argv[0] == "capture":
         capture(*argv[1:])
     elif len(argv) == 3 and argv[0] == "mapping":
         json.dump(mapping(*argv[1:]), sys.stdout, indent=2)

@@ -278,6 +278,30 @@ static inline void floor_nodelay(int fd)
         floor_die("TCP_NODELAY: %s", strerror(errno));
 }
 
+/* A socket that listens, and standard output says where. What it accepts is TCP_NODELAY, too. */
+static inline int floor_listen(const char *text)
+{
+    struct sockaddr_in addr = floor_address(text);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        floor_die("socket: %s", strerror(errno));
+    floor_nodelay(fd);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0)
+        floor_die("SO_REUSEADDR: %s", strerror(errno));
+    if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 4096) < 0)
+        floor_die("listening on %s: %s", text, strerror(errno));
+    socklen_t len = sizeof(addr);
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+        floor_die("getsockname: %s", strerror(errno));
+    char host[INET_ADDRSTRLEN];
+    if (inet_ntop(AF_INET, &addr.sin_addr, host, sizeof(host)) == NULL)
+        floor_die("inet_ntop: %s", strerror(errno));
+    printf("listening on %s:%u\n", host, ntohs(addr.sin_port));
+    if (fflush(stdout) != 0)
+        floor_die("standard output: %s", strerror(errno));
+    return fd;
+}
+
 /* A connected socket. `source` may be 0 (the system chooses) or an address to bind, network byte
  * order. */
 static inline int floor_connect(const struct sockaddr_in *to, in_addr_t source)

@@ -257,29 +257,6 @@ static void on_sigterm(int number)
     _exit(0);
 }
 
-static void listen_on(const char *text)
-{
-    struct sockaddr_in addr = floor_address(text);
-    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (server.listener < 0)
-        floor_die("socket: %s", strerror(errno));
-    floor_nodelay(server.listener); /* accepted connections inherit it */
-    if (setsockopt(server.listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0)
-        floor_die("SO_REUSEADDR: %s", strerror(errno));
-    if (bind(server.listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-        listen(server.listener, 4096) < 0)
-        floor_die("listening on %s: %s", text, strerror(errno));
-    socklen_t len = sizeof(addr);
-    if (getsockname(server.listener, (struct sockaddr *)&addr, &len) < 0)
-        floor_die("getsockname: %s", strerror(errno));
-    char host[INET_ADDRSTRLEN];
-    if (inet_ntop(AF_INET, &addr.sin_addr, host, sizeof(host)) == NULL)
-        floor_die("inet_ntop: %s", strerror(errno));
-    printf("listening on %s:%u\n", host, ntohs(addr.sin_port));
-    if (fflush(stdout) != 0)
-        floor_die("standard output: %s", strerror(errno));
-}
-
 /* Take `answer` as the answer, as often as makes long pipelines one send and fits the cache. */
 static void answers_set(const char *answer, size_t len)
 {
@@ -376,6 +353,6 @@ int main(int argc, char **argv)
     server.ready = floor_map(server.conns_max * sizeof(*server.ready));
     floor_ring_open(&server.ring, SQ_ENTRIES, CQ_ENTRIES);
     floor_bufs_open(&server.bufs, &server.ring, RECV_BUFS, RECV_BUF_BYTES);
-    listen_on(address);
+    server.listener = floor_listen(address);
     run();
 }
