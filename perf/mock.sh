@@ -33,6 +33,7 @@ short_s=${quick:+0.6} stream_s=${quick:+2} warm_s=${quick:+5}
 timers=${quick:+100}
 : "${timers:=400}"
 stream_counts=(1000 1500 2000 3000 4000)
+unix_counts=(4000 5000 6000)
 few=100000 many=${quick:+1000000}
 : "${many:=10000000}"
 mock=(--listen 127.0.0.1:0 --max-concurrency 0)
@@ -58,8 +59,11 @@ ask() { # COMMAND...: the mock's side of perf/mock_report.py, on the client's CP
 
 # The mock's books. By the lightest of clients: it takes its time from the CPU of the client that is measured.
 books() { # METHOD PATH
-    local err=$out/logs/books.err
-    taskset -c "$client_cpu" curl -sSf -X "$1" "http://${address[mock]}$2" 2>"$err" || failed "$1 $2" "$err"
+    local err=$out/logs/books.err to=${address[mock]} socket=()
+    if [[ $to == unix:* ]]; then
+        socket=(--unix-socket "${to#unix:}") to=localhost
+    fi
+    taskset -c "$client_cpu" curl -sSf "${socket[@]}" -X "$1" "http://$to$2" 2>"$err" || failed "$1 $2" "$err"
 }
 
 # A client that goes on for longer than the mock's own books are looked at: they are emptied once it is at full speed,
@@ -87,21 +91,22 @@ run_watched() { # TABLE CELL ROUND BEGIN-SECONDS SECONDS OPTION...
 streams=(--ramp 2.0137 --warmup 1 --stream --schedule 20000,20000,100 --method POST --path /api/infer
     --body "$(stream_body 100)")
 
-run_streams() { # TABLE CELL ROUND COUNT
-    start mock build/weir-mock "${mock[@]}" --ttft 20ms --itl 20ms
+run_streams() { # TABLE CELL ROUND COUNT [LISTEN]
+    start mock build/weir-mock "${mock[@]}" --listen "${5:-127.0.0.1:0}" --ttft 20ms --itl 20ms
     run_watched "$1" "$2" "$3" 3 "$stream_s" -c "$4" "${streams[@]}"
     stop mock
 }
 
 # The bare sender gives the pieces of one such stream of the mock, with the same times.
-run_pace() { # TABLE CELL ROUND COUNT
+run_pace() { # TABLE CELL ROUND COUNT [LISTEN]
     local key=("$1" "$2" pace "$3") stream=$out/logs/paced.http log=$out/logs/pace.json err=$out/logs/pace.client.err
     if [ ! -e "$stream" ]; then
         start mock build/weir-mock "${mock[@]}" --ttft 20ms --itl 20ms
         ask capture "${address[mock]}" /api/infer "$(stream_body 100)" "$stream"
         stop mock
     fi
-    start pace build/floor-pace --response-bytes-file "$stream" --warmup-s 3 --for-s "$stream_s"
+    start pace build/floor-pace --listen "${5:-127.0.0.1:0}" --response-bytes-file "$stream" --warmup-s 3 \
+        --for-s "$stream_s"
     taskset -c "$client_cpu" build/floor-client --connect "${address[pace]}" --json --server-pid "${pid[pace]}" \
         -d "$(awk "BEGIN { print $stream_s + 0.5 }")" -c "$4" "${streams[@]}" >"$log" 2>"$err" ||
         failed floor-client "$err"
@@ -167,12 +172,19 @@ table_schedule() {
 }
 
 table_streams() {
-    local round count
+    local round count socket=$out/stream.sock
     for ((round = 0; round < rounds; round++)); do
         for count in "${stream_counts[@]}"; do
             progress "streams, round $((round + 1)) of $rounds, $count"
             run_streams streams "$count" "$round" "$count"
             run_pace streams "$count" "$round" "$count"
+        done
+        for count in "${unix_counts[@]}"; do
+            progress "streams over a unix socket, round $((round + 1)) of $rounds, $count"
+            run_streams streams_unix "$count" "$round" "$count" "unix:$socket"
+            rm -f "$socket"
+            run_pace streams_unix "$count" "$round" "$count" "unix:$socket"
+            rm -f "$socket"
         done
     done
 }

@@ -128,7 +128,7 @@ def most_held(cells, counts, subject):
     return Spread(held)
 
 
-def streams(cells, bars):
+def stream_table(title, how, cells, bars):
     counts = sorted(cells, key=int)
     rows = []
     for count in counts:
@@ -137,19 +137,27 @@ def streams(cells, bars):
             rows.append(error_row(f"{int(count):,}, {text}", runs) +
                         [Spread(100 * given(run, int(count)) for run in runs).text("%.0f"),
                          f"{sum(holds(run, int(count)) for run in runs)} of {len(runs)}"])
-    print_table("2. Streams with gaps of 20 ms on one core: given later than due, us",
-                ["streams", "p50", "p99", "max", "p99 as the client saw it", "tokens given %",
-                 f"held, p99 < {WORST_MS} ms"], rows)
+    print_table(title, ["streams", "p50", "p99", "max", "p99 as the client saw it", "tokens given %",
+                        f"held, p99 < {WORST_MS} ms"], rows)
     for count in counts:
         warn_busy(f"{count} streams", [run["client"] for run in cells[count]["mock"]])
     print(f"\n  the bare sender held {most_held(cells, counts, 'pace').text('%.0f')}")
-    bars.add(f"streams of 20 ms gaps on one core with schedule error p99 below {WORST_MS} ms",
-             most_held(cells, counts, "mock"), "%.0f", at_least=4000)
+    bars.add(f"streams of 20 ms gaps on one core, p99 below {WORST_MS} ms, {how}", most_held(cells, counts, "mock"),
+             "%.0f", at_least=4000)
+
+
+def streams(cells, bars):
+    stream_table("2. Streams with gaps of 20 ms on one core, over TCP: given later than due, us", "over TCP", cells, bars)
+
+
+def streams_unix(cells, bars):
+    """TCP on loopback is done on the sender's CPU, the receiver's half too. Without it the rest shows."""
+    stream_table("3. The same over a unix socket", "over a unix socket", cells, bars)
 
 
 def tokens(cells, bars):
     runs = cells[str(TOKENS)]
-    print_table("3. Tokens without gaps on one core, 64 connections, 500 tokens an answer",
+    print_table("4. Tokens without gaps on one core, 64 connections, 500 tokens an answer",
                 ["", "tokens/s", "MB/s", "server CPU us/answer", "client CPU %", "weir-mock / it"],
                 [[text, Spread(run[RATE] * TOKENS for run in runs[name]).text("%.0f"),
                   "%.0f" % (spread_of(runs[name], "bytes_per_s").median / 1e6),
@@ -164,7 +172,7 @@ def tokens(cells, bars):
 
 def infer(cells, bars):
     clients = {"floor": "bare client", "wrk": "wrk"}
-    print_table("4. weir-mock, no latency, 64 connections",
+    print_table("5. weir-mock, no latency, 64 connections",
                 ["client", "POST /api/infer/s", "GET /api/health/s", "ratio", "server CPU us", "its ratio"],
                 [[text, spread_of(cells[name]["infer"], RATE).text("%.0f"),
                   spread_of(cells[name]["health"], RATE).text("%.0f"),
@@ -181,7 +189,7 @@ def infer(cells, bars):
 
 def drift(cells, bars):
     runs = cells[str(TOKENS)]["mock"]
-    print_table("5. The end of 5 s streams: 10 ms to the first token, then 499 gaps of 10 ms; us later than asked for",
+    print_table("6. The end of 5 s streams: 10 ms to the first token, then 499 gaps of 10 ms; us later than asked for",
                 ["", "streams", "p50", "max", "too early"],
                 [["seen by the client", sum(run["end_late_us"]["count"] for run in runs),
                   spread_of(runs, "end_late_us", "p50").text("%.0f"),
@@ -200,7 +208,7 @@ def wiremock(cells, bars):
     def latency(cell, runs, key):  # of pipelined requests wrk's are wrong
         return "%.0f" % spread_of(runs, "latency_us", key).median if cell == "64" else ""
 
-    print_table("6. GET /api/models under wrk, 64 connections, a core each",
+    print_table("7. GET /api/models under wrk, 64 connections, a core each",
                 ["", "requests/s", "p50 us", "p99 us", "server CPU us", "wrk CPU %", "errors"],
                 [[text, spread_of(runs, RATE).text("%.0f"), latency(cell, runs, "p50"), latency(cell, runs, "p99"),
                   "%.2f" % spread_of(runs, SERVER_US).median, "%.0f" % Spread(map(wrk_percent, runs)).median,
@@ -219,7 +227,7 @@ def wiremock(cells, bars):
 
 def memory(cells, bars):
     (few, low), (many, high) = sorted((int(count), runs["mock"][0]["rss_bytes"]) for count, runs in cells.items())
-    print_table("7. Resident memory of weir-mock after that many requests", ["requests", "MiB"],
+    print_table("8. Resident memory of weir-mock after that many requests", ["requests", "MiB"],
                 [[f"{few:,}", "%.2f" % (low / 2**20)], [f"{many:,}", "%.2f" % (high / 2**20)]])
     # A page more is not growth: 1.00 as it is printed.
     bars.add(f"resident memory after {many:,} requests / after {few:,}", Spread([high / low]), "%.2f", at_most=1.005)
@@ -232,7 +240,7 @@ def main(argv):
         json.dump(mapping(*argv[1:]), sys.stdout, indent=2)
     elif argv[:1] == ["report"] and len(argv) in (2, 3) and argv[2:] in ([], ["quick"]):
         report_each(argv[1], "quick" if argv[2:] else "full",
-                    (schedule, streams, tokens, infer, drift, wiremock, memory))
+                    (schedule, streams, streams_unix, tokens, infer, drift, wiremock, memory))
     else:
         sys.exit(__doc__)
 

@@ -53,6 +53,7 @@ struct schedule {
 /* What the options say. */
 static struct config {
     struct sockaddr_in address;
+    const char *unix_path; /* NULL: the address counts */
     unsigned conns;
     unsigned pipeline;
     uint64_t duration_ns;
@@ -405,10 +406,16 @@ static void build_requests(void)
         memcpy(client.requests + i * client.request_bytes, one, client.request_bytes);
 }
 
+static int connect_one(void)
+{
+    return config.unix_path != NULL ? floor_connect_unix(config.unix_path)
+                                    : floor_connect(&config.address, 0);
+}
+
 /* One exchange on a connection of its own tells how many bytes a response has. */
 static void learn_response_bytes(void)
 {
-    int fd = floor_connect(&config.address, 0);
+    int fd = connect_one();
     for (size_t sent = 0; sent < client.request_bytes;) {
         ssize_t n = send(fd, client.requests + sent, client.request_bytes - sent, MSG_NOSIGNAL);
         if (n < 0)
@@ -427,7 +434,7 @@ static void open_conns(void)
     uint64_t *stamps = floor_map((size_t)config.conns * config.pipeline * sizeof(*stamps));
     client.step_ns = config.interval_ns != 0 ? config.interval_ns : config.ramp_ns / config.conns;
     for (unsigned i = 0; i < config.conns; i++) {
-        client.conns[i] = (struct conn){ .fd = floor_connect(&config.address, 0),
+        client.conns[i] = (struct conn){ .fd = connect_one(),
                                          .owed = client.step_ns == 0 ? config.pipeline : 0,
                                          .stamps_ns = stamps + (size_t)i * config.pipeline };
         conn_list(&client.conns[i], i);
@@ -493,7 +500,7 @@ static void header_add(const char *line)
 }
 
 static const char usage[] =
-    "usage: floor-client --connect ADDR:PORT [options]\n"
+    "usage: floor-client --connect ADDR:PORT|unix:PATH [options]\n"
     "Asks in a closed loop, as fast as this machine can; all responses must have the same size.\n"
     "  -c N                connections (64)\n"
     "  -p N                requests in flight on each (1)\n"
@@ -536,7 +543,9 @@ static bool option_take(int c)
 {
     switch (c) {
     case 'C':
-        config.address = floor_address(optarg);
+        config.unix_path = floor_unix_path(optarg);
+        if (config.unix_path == NULL)
+            config.address = floor_address(optarg);
         return true;
     case 'c':
         config.conns = (unsigned)floor_uint("-c", optarg, 1, 1000000);
@@ -591,7 +600,7 @@ static bool option_take(int c)
 
 static void options_check(void)
 {
-    if (config.address.sin_family == 0)
+    if (config.address.sin_family == 0 && config.unix_path == NULL)
         floor_die("--connect ADDR:PORT is missing (--help tells more)");
     if (config.interval_ns != 0 && (config.pipeline != 1 || config.spin))
         floor_die("--rate goes with neither -p nor --spin");

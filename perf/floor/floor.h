@@ -27,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -278,6 +279,52 @@ static inline void floor_nodelay(int fd)
         floor_die("TCP_NODELAY: %s", strerror(errno));
 }
 
+/* Of "unix:PATH" the path, of anything else NULL. */
+static inline const char *floor_unix_path(const char *text)
+{
+    return strncmp(text, "unix:", 5) == 0 ? text + 5 : NULL;
+}
+
+/* A socket, and in `addr` what it is to be bound or connected to. */
+static inline int floor_unix_socket(const char *path, struct sockaddr_un *addr)
+{
+    *addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    if (path[0] == '\0' || strlen(path) >= sizeof(addr->sun_path))
+        floor_die("unix:%s: a path of 1 ... %zu bytes was expected", path,
+                  sizeof(addr->sun_path) - 1);
+    memcpy(addr->sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        floor_die("socket: %s", strerror(errno));
+    return fd;
+}
+
+static inline void floor_say_listening(const char *host, const char *port)
+{
+    printf("listening on %s:%s\n", host, port);
+    if (fflush(stdout) != 0)
+        floor_die("standard output: %s", strerror(errno));
+}
+
+static inline int floor_listen_unix(const char *path)
+{
+    struct sockaddr_un addr;
+    int fd = floor_unix_socket(path, &addr);
+    if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 4096) < 0)
+        floor_die("listening on unix:%s: %s", path, strerror(errno));
+    floor_say_listening("unix", path);
+    return fd;
+}
+
+static inline int floor_connect_unix(const char *path)
+{
+    struct sockaddr_un addr;
+    int fd = floor_unix_socket(path, &addr);
+    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+        floor_die("connect: %s", strerror(errno));
+    return fd;
+}
+
 /* A socket that listens, and standard output says where. What it accepts is TCP_NODELAY, too. */
 static inline int floor_listen(const char *text)
 {
@@ -296,9 +343,9 @@ static inline int floor_listen(const char *text)
     char host[INET_ADDRSTRLEN];
     if (inet_ntop(AF_INET, &addr.sin_addr, host, sizeof(host)) == NULL)
         floor_die("inet_ntop: %s", strerror(errno));
-    printf("listening on %s:%u\n", host, ntohs(addr.sin_port));
-    if (fflush(stdout) != 0)
-        floor_die("standard output: %s", strerror(errno));
+    char port[sizeof("65535")];
+    snprintf(port, sizeof(port), "%u", ntohs(addr.sin_port));
+    floor_say_listening(host, port);
     return fd;
 }
 

@@ -501,13 +501,14 @@ static const char usage[] =
     "Answers every blank line it receives with the chunks of FILE, each at its time, as exactly\n"
     "as this machine can.\n"
     "  --response-bytes-file FILE   a chunked answer, head and body, as it went over the wire\n"
-    "  --listen ADDR:PORT           IPv4; port 0 picks a free one (127.0.0.1:0)\n"
+    "  --listen ADDR:PORT           IPv4; port 0 picks a free one (127.0.0.1:0); or unix:PATH\n"
     "  --first-us N                 from a request to its first chunk, which has the head (20000)\n"
     "  --gap-us N                   from a chunk to the next one (20000)\n"
     "  --warmup-s SECONDS           what is due so long from the first connection on is not\n"
     "                               counted (0)\n"
     "  --for-s SECONDS              nor is what is due after so long behind that (86400)\n"
-    "Prints 'listening on ADDR:PORT' when ready. SIGTERM ends it: then it prints one JSON object,\n"
+    "Prints 'listening on ADDR:PORT' or unix:PATH when ready. SIGTERM ends it: then it prints one "
+    "JSON object,\n"
     "how late the chunks were that it gave, and what part they are of those that came due.\n";
 
 int main(int argc, char **argv)
@@ -556,7 +557,8 @@ int main(int argc, char **argv)
     server.firsts.head = server.nexts.head = -1;
     floor_ring_open(&server.ring, SQ_ENTRIES, CQ_ENTRIES);
     floor_bufs_open(&server.bufs, &server.ring, RECV_BUFS, RECV_BUF_BYTES);
-    server.listener = floor_listen(address);
+    const char *unix_path = floor_unix_path(address);
+    server.listener = unix_path != NULL ? floor_listen_unix(unix_path) : floor_listen(address);
     run();
     report();
     return 0;
