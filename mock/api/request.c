@@ -7,7 +7,7 @@
 int request_pool_open(struct request_pool *pool, uint32_t capacity)
 {
     *pool = (struct request_pool){ .capacity = capacity };
-    pool->requests = calloc(capacity, sizeof *pool->requests);
+    pool->requests = aligned_alloc(_Alignof(struct request), capacity * sizeof *pool->requests);
     return pool->requests == NULL ? -ENOMEM : 0;
 }
 
@@ -40,14 +40,14 @@ void request_pool_close(struct request_pool *pool)
 struct request *request_get(struct request_pool *pool)
 {
     struct request *request = pool->free;
-    if (request != NULL) {
+    if (request != NULL)
         pool->free = request->next;
-        *request = (struct request){ 0 };
-        return request;
-    }
-    if (pool->touched == pool->capacity)
+    else if (pool->touched < pool->capacity)
+        request = &pool->requests[pool->touched++];
+    else
         return NULL;
-    return &pool->requests[pool->touched++]; /* calloc() zeroed it */
+    *request = (struct request){ 0 };
+    return request;
 }
 
 /* Last in, first out: the memory that is warm is used again. */

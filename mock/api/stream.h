@@ -17,20 +17,20 @@
 #include "mock/model/replica.h"
 
 struct stream {
-    struct reply reply;
-    struct reply_template events;
     bool by_replica;
-    uint64_t due_ns;       /* of the next token; of a replica: of the last it made */
-    uint64_t last_due_ns;  /* of the last that was given */
-    uint64_t gap_fixed_ns; /* between tokens, if it is always the same; else UINT64_MAX */
+    bool begun, given;     /* its head was; its last event was */
+    bool blocked;          /* waits until the client has read */
     uint32_t available;    /* tokens that a replica has made */
     uint32_t index;        /* the next token */
     uint32_t break_at;     /* the token behind which the stream breaks off; UINT32_MAX = none */
-    bool begun, given;     /* its head was; its last event was */
-    bool blocked;          /* waits until the client has read */
+    uint64_t due_ns;       /* of the next token; of a replica: of the last it made */
+    uint64_t last_due_ns;  /* of the last that was given */
+    uint64_t gap_fixed_ns; /* between tokens, if it is always the same; else UINT64_MAX */
     uint64_t unblocked_ns; /* what was due before was not late by our fault */
     uint64_t bytes;        /* given */
-    struct text pending;   /* what found no room */
+    struct reply reply;
+    struct reply_template events;
+    struct text pending; /* what found no room */
 };
 
 /* What the request is answered, as reply.h wants to know it. */

@@ -22,18 +22,17 @@
 struct weir_group_member;
 struct weir_session;
 
-/* One request and its answer. In its session's queue from the head's last byte to on_end. */
+/*
+ * One request and its answer. In its session's queue from the head's last byte to on_end. What a
+ * write looks at is in one cache line, which is not in the cache when streams are many.
+ */
 struct weir_exchange {
-    struct weir_exchange *next;   /* the request after it; also the pool's link while free */
+    _Alignas(64) struct weir_exchange *next; /* the request after it; the pool's link */
     struct weir_session *session; /* NULL: the connection is done with it, the kernel is not */
     struct weir_server *server;
     void *user;
-    uint64_t start_ns;
-    uint64_t end_at;          /* finished: conn->sent_bytes at which all of it has left */
-    struct weir_sendq aside;  /* what it said before it was its turn */
-    struct weir_seg body_seg; /* a borrowed body */
-    int64_t body_bytes;       /* as declared; -1 chunked */
-    int err;                  /* for on_end; 0 so far */
+    uint64_t end_at; /* finished: conn->sent_bytes at which all of it has left */
+    int err;         /* for on_end; 0 so far */
     uint8_t version_minor;
     bool head;            /* the method is HEAD: no body in the answer */
     bool keep_alive;      /* the request lets the connection live on */
@@ -47,7 +46,12 @@ struct weir_exchange {
     bool starved;    /* found no output memory, and has queued nothing since */
     bool raw;        /* the application writes head and framing itself */
     uint8_t ending;  /* raw: enum weir_exchange_ending, what happens when it is its turn */
+    uint64_t start_ns;
+    struct weir_sendq aside;  /* what it said before it was its turn */
+    struct weir_seg body_seg; /* a borrowed body */
+    int64_t body_bytes;       /* as declared; -1 chunked */
 };
+_Static_assert(offsetof(struct weir_exchange, start_ns) <= 64, "one line for a write");
 
 enum weir_exchange_ending { ENDING_NONE, ENDING_FIN, ENDING_RST, ENDING_SHUTDOWN };
 
@@ -63,24 +67,24 @@ enum weir_session_state {
 
 /* One connection of a server. */
 struct weir_session {
-    struct weir_list link; /* server->sessions; the first pointer is the pool's while free */
+    struct weir_conn *conn; /* this pointer is the pool's while free */
     struct weir_server *server;
-    struct weir_conn *conn;
-    struct weir_exchange *first; /* oldest that has not ended */
-    struct weir_exchange *turn;  /* oldest that has not finished its answer */
+    struct weir_exchange *turn; /* oldest that has not finished its answer */
     struct weir_exchange *last;
-    uint32_t exchanges_count;
-    uint32_t resume; /* of the head parser */
-    uint8_t state;
-    bool parked;                /* input waits for a limit: this connection's or the server's */
-    bool in_head;               /* part of a head has arrived */
-    bool client_closes;         /* the last request said that no other follows */
-    bool dropped;               /* input was not read: the end needs lingering */
-    bool securing;              /* the TLS handshake is not complete */
     uint64_t read_deadline_ns;  /* for a handshake, the rest of a head, or a piece of a body */
-    uint64_t held_until_ns;     /* by on_accept: nothing is read before; 0 = not held */
-    uint64_t number;            /* among the connections of the server, or of its group */
     uint64_t write_deadline_ns; /* moved only by output that left; 0 = nothing waits to leave */
+    uint64_t held_until_ns;     /* by on_accept: nothing is read before; 0 = not held */
+    uint8_t state;
+    bool parked;                 /* input waits for a limit: this connection's or the server's */
+    bool in_head;                /* part of a head has arrived */
+    bool client_closes;          /* the last request said that no other follows */
+    bool dropped;                /* input was not read: the end needs lingering */
+    bool securing;               /* the TLS handshake is not complete */
+    struct weir_exchange *first; /* oldest that has not ended */
+    uint32_t exchanges_count;
+    uint32_t resume;       /* of the head parser */
+    struct weir_list link; /* server->sessions */
+    uint64_t number;       /* among the connections of the server, or of its group */
     struct weir_http1_body body;
     struct weir_stash stash;
     struct weir_list park_link; /* server->parked: waits for an exchange */
