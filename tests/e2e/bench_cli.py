@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# No ring concerns this.
 """weir-bench counts what it gets: against weir-mock, the floor server, nginx and a server that misbehaves to order."""
 import json
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# No ring concerns this.
 # Runs beside others.
 """Requests that two parsers could understand differently: refused with the right status, and then the end.
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# No ring concerns this.
 # Runs beside others.
 """What rules make clients see, by file and administration; what is given back at once; what a request may ask for."""
 import http.client
