@@ -32,8 +32,8 @@ short_s=${quick:+0.6} stream_s=${quick:+2} warm_s=${quick:+5}
 : "${short_s:=2}" "${stream_s:=5}" "${warm_s:=25}"
 timers=${quick:+100}
 : "${timers:=400}"
-stream_counts=(1000 1500 2000 3000 4000)
-unix_counts=(4000 5000 6000)
+stream_counts=(1000 1500 2000 4000)
+unix_counts=(2000 3000 4000 5000)
 few=100000 many=${quick:+1000000}
 : "${many:=10000000}"
 mock=(--listen 127.0.0.1:0 --max-concurrency 0)

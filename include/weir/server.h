@@ -164,6 +164,11 @@ WEIR_API void *weir_exchange_user(const struct weir_exchange *exchange);
 WEIR_API uint64_t weir_exchange_start_ns(const struct weir_exchange *exchange);
 /** The engine it runs on. */
 WEIR_API struct weir_engine *weir_exchange_engine(const struct weir_exchange *exchange);
+/**
+ * A hint: this exchange is written to soon. With thousands of streams nothing of one is in the cache when its next piece is due;
+ * what a write looks at is then fetched while the piece is made. No effect but on speed.
+ */
+WEIR_API void weir_exchange_prefetch(const struct weir_exchange *exchange);
 /** The peer's address as text ("127.0.0.1:4711", "unix"; "?": not known any more), at most `capacity` bytes with NUL.
  * @return out */
 WEIR_API const char *weir_exchange_peer(const struct weir_exchange *exchange, char *out, size_t capacity);

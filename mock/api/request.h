@@ -32,8 +32,7 @@ enum request_state {
 
 /*
  * What each token of a stream touches stands in front, in three cache lines: nothing of thousands
- * of streams is in the cache when their next token is due. With the exchange's order and its
- * prefetch that took a tenth off what the mock itself does for a token (a seventh at best).
+ * of streams is in the cache when their next token is due. See stream_prefetch().
  */
 struct request {
     _Alignas(64) struct weir_timer timer; /* due; before, the end of its patience in the queue */

@@ -28,9 +28,9 @@ struct weir_exchange *weir_exchange_begin_request(struct weir_session *s)
     struct weir_exchange *x = weir_pool_get(&server->exchanges);
     if (x == NULL)
         return NULL;
-    *x = (struct weir_exchange){ .session = s,
-                                 .server = server,
-                                 .start_ns = s->conn->engine->now_ns };
+    *x = (struct weir_exchange){
+        .session = s, .server = server, .conn = s->conn, .start_ns = s->conn->engine->now_ns
+    };
     if (s->last != NULL)
         s->last->next = x;
     else
@@ -473,6 +473,13 @@ int weir_exchange_begin(struct weir_exchange *x, const struct weir_response *r)
     x->head |= bodyless_status(r->status); /* pieces are dropped, as for HEAD */
     weir_session_update_deadline(x->session);
     return 0;
+}
+
+void weir_exchange_prefetch(const struct weir_exchange *x)
+{
+    __builtin_prefetch(x->session);
+    __builtin_prefetch(x->conn);
+    __builtin_prefetch((const uint8_t *)x->conn + WEIR_CACHE_LINE);
 }
 
 /* Is the answer a streamed one that takes more? */

@@ -30,9 +30,9 @@ struct weir_exchange {
     _Alignas(64) struct weir_exchange *next; /* the request after it; the pool's link */
     struct weir_session *session; /* NULL: the connection is done with it, the kernel is not */
     struct weir_server *server;
+    const struct weir_conn *conn; /* to be prefetched, nothing else: it may be gone */
     void *user;
     uint64_t end_at; /* finished: conn->sent_bytes at which all of it has left */
-    int err;         /* for on_end; 0 so far */
     uint8_t version_minor;
     bool head;            /* the method is HEAD: no body in the answer */
     bool keep_alive;      /* the request lets the connection live on */
@@ -46,12 +46,13 @@ struct weir_exchange {
     bool starved;    /* found no output memory, and has queued nothing since */
     bool raw;        /* the application writes head and framing itself */
     uint8_t ending;  /* raw: enum weir_exchange_ending, what happens when it is its turn */
+    int err;         /* for on_end; 0 so far */
     uint64_t start_ns;
     struct weir_sendq aside;  /* what it said before it was its turn */
     struct weir_seg body_seg; /* a borrowed body */
     int64_t body_bytes;       /* as declared; -1 chunked */
 };
-_Static_assert(offsetof(struct weir_exchange, start_ns) <= 64, "one line for a write");
+_Static_assert(offsetof(struct weir_exchange, ending) < 64, "one line for a write");
 
 enum weir_exchange_ending { ENDING_NONE, ENDING_FIN, ENDING_RST, ENDING_SHUTDOWN };
 
