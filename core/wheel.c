@@ -122,8 +122,9 @@ static void slot_sort(struct weir_wheel *wheel, struct weir_timer *timer, unsign
         wheel->set_count--;
         if (level == 0 && timer->deadline_ns <= now_ns) {
             timer->slot = SLOT_EXPIRED;
-            /* Mostly a timer stands in what its callback needs first, the rest of it next to it. */
-            __builtin_prefetch((const uint8_t *)timer->ctx + 64);
+            /* Mostly a timer stands in what its callback needs, the rest of it next to it. */
+            if (timer->ctx != NULL)
+                __builtin_prefetch((const uint8_t *)timer->ctx + 64);
             slot_append(&wheel->expired, timer);
             wheel->set_count++;
         } else {
