@@ -253,6 +253,22 @@ static inline void floor_send(struct floor_ring *ring, int fd, const void *data,
     sqe->user_data = user_data;
 }
 
+static inline void floor_arm_accept(struct floor_ring *ring, int listener, uint64_t user_data)
+{
+    struct io_uring_sqe *sqe = floor_sqe(ring);
+    io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    sqe->user_data = user_data;
+}
+
+/* Only a failure completes. */
+static inline void floor_close(struct floor_ring *ring, int fd, uint64_t user_data)
+{
+    struct io_uring_sqe *sqe = floor_sqe(ring);
+    io_uring_prep_close(sqe, fd);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = user_data;
+}
+
 /* ---- sockets ---- */
 
 static inline struct sockaddr_in floor_address(const char *text)

@@ -293,22 +293,6 @@ static void on_send(const struct io_uring_cqe *cqe, int fd)
         conn_list(conn, fd);
 }
 
-static void conn_close(int fd)
-{
-    struct io_uring_sqe *sqe = floor_sqe(&server.ring);
-    io_uring_prep_close(sqe, fd);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = tag(KIND_CLOSE, fd);
-}
-
-static void accept_arm(void)
-{
-    struct io_uring_sqe *sqe = floor_sqe(&server.ring);
-    io_uring_prep_multishot_accept(sqe, server.listener, NULL, NULL, SOCK_CLOEXEC);
-    sqe->user_data = tag(KIND_ACCEPT, server.listener);
-    server.accepting = true;
-}
-
 static void reap(void)
 {
     struct io_uring_cqe cqe;
@@ -348,7 +332,7 @@ static void conn_run(struct conn *conn, int fd)
         if (conn->on)
             conn_end(conn);
         if (!conn->receiving)
-            conn_close(fd);
+            floor_close(&server.ring, fd, tag(KIND_CLOSE, fd));
         return;
     }
     if (!conn->receiving) {
@@ -367,7 +351,8 @@ static void run_ready(void)
         conn_run(&server.conns[server.ready[i]], server.ready[i]);
     server.ready_count = 0;
     if (!server.accepting)
-        accept_arm();
+        floor_arm_accept(&server.ring, server.listener, tag(KIND_ACCEPT, server.listener));
+    server.accepting = true;
 }
 
 /* A signal that came between the look at the flag and the wait would be slept through: it is let in

@@ -179,22 +179,6 @@ static void conn_send(struct conn *conn, int fd)
     floor_send(&server.ring, fd, server.answers, n * server.answer_bytes, tag(KIND_SEND, fd));
 }
 
-static void conn_close(int fd)
-{
-    struct io_uring_sqe *sqe = floor_sqe(&server.ring);
-    io_uring_prep_close(sqe, fd);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = tag(KIND_CLOSE, fd);
-}
-
-static void accept_arm(void)
-{
-    struct io_uring_sqe *sqe = floor_sqe(&server.ring);
-    io_uring_prep_multishot_accept(sqe, server.listener, NULL, NULL, SOCK_CLOEXEC);
-    sqe->user_data = tag(KIND_ACCEPT, server.listener);
-    server.accepting = true;
-}
-
 static void reap(void)
 {
     struct io_uring_cqe cqe;
@@ -229,11 +213,12 @@ static void run_ready(void)
         if (conn->owed != 0)
             conn_send(conn, fd);
         else if (conn->closing && !conn->receiving)
-            conn_close(fd);
+            floor_close(&server.ring, fd, tag(KIND_CLOSE, fd));
     }
     server.ready_count = 0;
     if (!server.accepting)
-        accept_arm();
+        floor_arm_accept(&server.ring, server.listener, tag(KIND_ACCEPT, server.listener));
+    server.accepting = true;
 }
 
 __attribute__((noreturn)) static void run(void)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # No ring concerns this.
+# Runs beside others.
 # The public headers, as C11 and as C++17, with every warning an error: each alone, and all of them in either order,
 # so that a user may include them as he likes; weir.h includes every one. Structures that grow begin with their size.
 set -u

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# No ring concerns this.
 # Runs beside others.
 """Two ledgers agree under every kind of fault: what weir-bench sent and got, and what weir-mock's journal says it gave.
 
