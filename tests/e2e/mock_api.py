@@ -5,6 +5,7 @@
 import datetime
 import http.client
 import json
+import os
 import re
 
 import lib
@@ -539,6 +540,18 @@ def journal():
     mock = Mock("--journal", "0")
     mock.get_json("/api/models")
     equal(mock.journal(), [], "no journal")
+    mock.stop()
+
+
+@test
+def the_bare_client_reads_answers():
+    """As perf/bench.sh asks: no two answers are alike."""
+    mock = Mock()
+    client = [os.path.join(lib.BUILD, "floor-client"), "--connect", "%s:%d" % mock.address, "-c", "4", "-d", "0.1",
+              "--method", "POST", "--path", "/api/infer", "--body", '{"model_id":"bitnet-7b","prompt":"hi","max_tokens":100}',
+              "--varying"]
+    program = lib.run(client)
+    equal((program.process.returncode, program.stderr), (0, ""), "answers of any size")
     mock.stop()
 
 
